@@ -1,0 +1,183 @@
+// Package auth says who calls and what they may. A Caller is made by a verifying
+// room method and handed through every service method; Check is the one rule by
+// which a caller's standing allows or refuses.
+package auth
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
+)
+
+// Kind says what sort of caller it is.
+type Kind string
+
+// The kinds of callers. The zero Kind is refused everywhere, as Anonymous is.
+const (
+	Anonymous     Kind = "anonymous"
+	Administrator Kind = "administrator"
+	APIKey        Kind = "api_key"
+	System        Kind = "system"
+)
+
+// Caller is who asks. Which ids are set depends on Kind: an Administrator has
+// User, Administrator and Session; an APIKey has APIKey; a System caller has Job.
+type Caller struct {
+	Kind          Kind
+	Workspace     id.Workspace // zero for Anonymous, and for a System job over all workspaces
+	User          id.User
+	Administrator id.Administrator
+	Session       id.Session
+	APIKey        id.APIKey
+	Job           string // what a System caller is: "command line", "demo", …
+	Name          string // for activities: the person's or the key's name
+	IP            string
+	Agent         string
+	RequestID     string
+	StepUpAt      time.Time // the last time the person proved presence with a passkey
+}
+
+// Nobody returns the anonymous caller of a request.
+func Nobody(ip, agent, requestID string) Caller {
+	return Caller{Kind: Anonymous, IP: ip, Agent: agent, RequestID: requestID}
+}
+
+// Job returns the caller of a job of the house itself in a workspace. It is
+// allowed everything there: make one only where no person or program asks.
+func Job(workspace id.Workspace, name string) Caller {
+	return Caller{Kind: System, Workspace: workspace, Job: name, Name: name}
+}
+
+// Identity returns the kind-specific id of the caller in text: what an activity
+// or a log line calls it. It is empty for Anonymous.
+func (c Caller) Identity() string {
+	switch c.Kind {
+	case Administrator:
+		return string(c.User)
+	case APIKey:
+		return string(c.APIKey)
+	case System:
+		return c.Job
+	}
+	return ""
+}
+
+// Permission names one right, as REST and the panel show it.
+type Permission string
+
+// The permissions. Signed means no permission beyond being accepted as a caller
+// of the workspace.
+const (
+	Signed          Permission = ""
+	UsersRead       Permission = "users.read"
+	UsersWrite      Permission = "users.write"
+	ActivitiesRead  Permission = "activities.read"
+	APIKeysRead     Permission = "api_keys.read"
+	APIKeysWrite    Permission = "api_keys.write"
+	permissionsJoin            = " "
+)
+
+// Permissions is a set of permissions, sorted and without repeats when it comes
+// from All or ParsePermissions.
+type Permissions []Permission
+
+// All returns every permission there is.
+func All() Permissions {
+	return Permissions{ActivitiesRead, APIKeysRead, APIKeysWrite, UsersRead, UsersWrite}
+}
+
+// ParsePermissions reads a set from names. It returns the first unknown name and
+// false if there is one.
+func ParsePermissions(names []string) (set Permissions, unknown string, ok bool) {
+	all := All()
+	for _, n := range names {
+		p := Permission(n)
+		if !slices.Contains(all, p) {
+			return nil, n, false
+		}
+		set = append(set, p)
+	}
+	slices.Sort(set)
+	return slices.Compact(set), "", true
+}
+
+// Has says whether p is in the set; Signed is in every set.
+func (s Permissions) Has(p Permission) bool { return p == Signed || slices.Contains(s, p) }
+
+// Covers says whether every permission of other is in s.
+func (s Permissions) Covers(other Permissions) bool {
+	for _, p := range other {
+		if !s.Has(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// Strings returns the names of the set's permissions.
+func (s Permissions) Strings() []string {
+	out := make([]string, len(s))
+	for i, p := range s {
+		out[i] = string(p)
+	}
+	return out
+}
+
+// Text returns the set in one string, as the store keeps it.
+func (s Permissions) Text() string { return strings.Join(s.Strings(), permissionsJoin) }
+
+// PermissionsFromText is the inverse of Text. Names that this version does not
+// know grant nothing and are dropped.
+func PermissionsFromText(text string) Permissions {
+	var set Permissions
+	all := All()
+	for name := range strings.FieldsSeq(text) {
+		if slices.Contains(all, Permission(name)) {
+			set = append(set, Permission(name))
+		}
+	}
+	return set
+}
+
+// Standing is what the store says of a caller at this moment.
+type Standing struct {
+	// Active is false when the session, the key, the administrator or the
+	// workspace is ended, expired, suspended or gone.
+	Active      bool
+	Owner       bool
+	Permissions Permissions
+}
+
+// StandingReader reads a caller's standing inside the transaction that acts on
+// it. A caller that is unknown has the zero Standing.
+type StandingReader interface {
+	CallerStanding(ctx context.Context, by Caller, now time.Time) (Standing, error)
+}
+
+// Check is the rule: nil if a caller of that standing may do what needs the
+// permission, else the fault to answer.
+func Check(by Caller, s Standing, need Permission) *fault.Error {
+	if by.Kind == Anonymous || by.Kind == "" || !s.Active {
+		return fault.Unauthenticated()
+	}
+	if !s.Permissions.Has(need) {
+		return fault.Forbidden("missing_permission", "This needs the permission "+string(need)+".")
+	}
+	return nil
+}
+
+// StepUpAge is how old a proof of presence may be for a dangerous act.
+const StepUpAge = 10 * time.Minute
+
+// CheckStepUp is the rule for dangerous acts: a person must have used a passkey
+// within StepUpAge. Programs have no presence to prove and pass.
+func CheckStepUp(by Caller, now time.Time) *fault.Error {
+	if by.Kind == Administrator && now.Sub(by.StepUpAt) >= StepUpAge {
+		return fault.Forbidden("step_up_required", "Confirm with your passkey first: this act needs a fresh one.")
+	}
+	return nil
+}

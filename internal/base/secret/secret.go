@@ -1,0 +1,60 @@
+// Package secret holds bytes that must not be seen. A secret.Bytes prints as
+// [redacted], refuses to be marshalled, cannot be compared with ==, and leaves
+// only by name, through Expose.
+package secret
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+)
+
+const redacted = "[redacted]"
+
+// ErrMarshal is returned by every attempt to marshal a secret.
+var ErrMarshal = errors.New("a secret does not marshal")
+
+// Bytes is a secret. The zero value is an empty secret.
+type Bytes struct {
+	_ [0]func() // not comparable
+	b []byte
+}
+
+// New returns a secret with a copy of b.
+func New(b []byte) Bytes { return Bytes{b: append([]byte(nil), b...)} }
+
+// FromString returns a secret with the bytes of s.
+func FromString(s string) Bytes { return Bytes{b: []byte(s)} }
+
+// Expose returns the bytes themselves, not a copy. Whoever calls it answers for
+// where they go.
+func (s Bytes) Expose() []byte { return s.b }
+
+// ExposeString returns the secret as text. Whoever calls it answers for where it
+// goes.
+func (s Bytes) ExposeString() string { return string(s.b) }
+
+// IsEmpty says whether the secret has no bytes.
+func (s Bytes) IsEmpty() bool { return len(s.b) == 0 }
+
+// Equal compares in a time that depends on the lengths only.
+func (s Bytes) Equal(other Bytes) bool { return subtle.ConstantTimeCompare(s.b, other.b) == 1 }
+
+// String returns [redacted].
+func (Bytes) String() string { return redacted }
+
+// GoString returns [redacted].
+func (Bytes) GoString() string { return redacted }
+
+// Format prints [redacted] for every verb.
+func (Bytes) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) } // fmt has nowhere to return it
+
+// MarshalJSON refuses.
+func (Bytes) MarshalJSON() ([]byte, error) { return nil, ErrMarshal }
+
+// MarshalText refuses.
+func (Bytes) MarshalText() ([]byte, error) { return nil, ErrMarshal }
+
+// MarshalBinary refuses.
+func (Bytes) MarshalBinary() ([]byte, error) { return nil, ErrMarshal }

@@ -1,0 +1,134 @@
+// Package token makes and reads the secrets that are shown once: API key tokens
+// in the published format, and one-time secrets for sessions and links. It knows
+// the form of a secret, never whether it is valid.
+package token
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"hash/crc32"
+	"strings"
+
+	"github.com/keyhold/keyhold/internal/base/secret"
+)
+
+// Kind is the type part of an API key token.
+type Kind string
+
+// The kinds of API key tokens, as they stand in the token.
+const (
+	KindAdmin  Kind = "admin"
+	KindMobile Kind = "mobile"
+	KindClient Kind = "client"
+)
+
+const (
+	alphabet  = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	idLen     = 12
+	secretLen = 32
+	crcLen    = 6
+	// maxLen bounds what Parse looks at; the longest kind has six letters.
+	maxLen = len("kh_mobile_") + idLen + 1 + secretLen + crcLen
+)
+
+// Pattern finds API key tokens in text, for secret scanners (RE2 syntax).
+const Pattern = `kh_(admin|mobile|client)_[0-9A-Za-z]{12}_[0-9A-Za-z]{38}`
+
+// Token is an API key's secret half: kh_<type>_<token id>_<secret><crc>. ID is
+// public; the whole is not.
+type Token struct {
+	Kind  Kind
+	ID    string
+	whole secret.Bytes
+}
+
+// Issue returns a new token of the kind with 190 bits of randomness.
+func Issue(kind Kind) Token {
+	tokenID := random(idLen)
+	head := "kh_" + string(kind) + "_" + tokenID + "_" + random(secretLen)
+	return Token{Kind: kind, ID: tokenID, whole: secret.FromString(head + checksum(head))}
+}
+
+// Parse reads a token. It returns false for anything that is not a whole token
+// with the right checksum, without saying why.
+func Parse(s string) (Token, bool) {
+	if len(s) > maxLen {
+		return Token{}, false
+	}
+	parts := strings.Split(s, "_")
+	if len(parts) != 4 || parts[0] != "kh" || len(parts[2]) != idLen || len(parts[3]) != secretLen+crcLen {
+		return Token{}, false
+	}
+	kind := Kind(parts[1])
+	if kind != KindAdmin && kind != KindMobile && kind != KindClient {
+		return Token{}, false
+	}
+	if !isBase62(parts[2]) || !isBase62(parts[3]) {
+		return Token{}, false
+	}
+	head := s[:len(s)-crcLen]
+	if checksum(head) != s[len(s)-crcLen:] {
+		return Token{}, false
+	}
+	return Token{Kind: kind, ID: parts[2], whole: secret.FromString(s)}, true
+}
+
+// Secret returns the whole token, the secret that is shown once.
+func (t Token) Secret() secret.Bytes { return t.whole }
+
+// Hash returns HMAC-SHA256 of the whole token under pepper: what is stored.
+func (t Token) Hash(pepper secret.Bytes) []byte {
+	mac := hmac.New(sha256.New, pepper.Expose())
+	mac.Write(t.whole.Expose())
+	return mac.Sum(nil)
+}
+
+// NewOneTime returns a secret of 43 base62 characters (256 bits) for a session
+// or a link.
+func NewOneTime() secret.Bytes { return secret.FromString(random(43)) }
+
+// Digest returns SHA-256 of a one-time secret: what is stored. Its entropy makes
+// a keyed or slow hash needless.
+func Digest(s secret.Bytes) []byte {
+	sum := sha256.Sum256(s.Expose())
+	return sum[:]
+}
+
+// random returns n base62 characters, each equally likely.
+func random(n int) string {
+	out := make([]byte, 0, n)
+	var buf [64]byte
+	for len(out) < n {
+		_, _ = rand.Read(buf[:]) // crypto/rand.Read never returns an error
+		for _, b := range buf {
+			// 248 is the largest multiple of 62 in a byte; what lies above would favour some letters.
+			if b < 248 && len(out) < n {
+				out = append(out, alphabet[b%62])
+			}
+		}
+	}
+	return string(out)
+}
+
+// checksum returns CRC-32 (IEEE) of s as a base62 number of six characters, most
+// significant first.
+func checksum(s string) string {
+	v := crc32.ChecksumIEEE([]byte(s))
+	var out [crcLen]byte
+	for i := crcLen - 1; i >= 0; i-- {
+		out[i] = alphabet[v%62]
+		v /= 62
+	}
+	return string(out[:])
+}
+
+func isBase62(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,108 @@
+package activity
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/tx"
+)
+
+// Refusal identifies like refusals: one caller, one act, one reason.
+type Refusal struct {
+	Workspace id.Workspace
+	Caller    string // kind and id
+	Action    string
+	Reason    string
+}
+
+// GateTx is what the gate needs of a transaction.
+type GateTx interface {
+	auth.StandingReader
+	Tx
+	// CountRefusal counts a like refusal and returns how many a new line stands
+	// for: 1 for the first, 0 while the window that began with the last line is
+	// open (it was only counted), and all that were counted, this one included,
+	// once it is over.
+	CountRefusal(ctx context.Context, r Refusal, now time.Time, window time.Duration) (int, error)
+}
+
+// Attempt says what is tried, for the rule and for the refusal's line. Need
+// auth.Signed means that being signed in is enough.
+type Attempt struct {
+	Action string
+	Need   auth.Permission
+	Target Party
+}
+
+// Gate runs a room's work for callers who are allowed to, and for nobody else:
+// the one way to be allowed. It reads the caller's standing inside the same
+// transaction as the work and writes refusals into the record.
+type Gate[T GateTx] struct {
+	Store tx.Runner[T]
+	Clock clock.Clock
+}
+
+// Work is what a writing service method does once its caller is allowed to.
+type Work[T any] func(ctx context.Context, t T, standing auth.Standing, now time.Time) (*fault.Error, error)
+
+// Write runs fn in a writing transaction if by may make the attempt.
+func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T]) error {
+	return g.Store.Write(ctx, func(ctx context.Context, t T) (*fault.Error, error) {
+		now := g.Clock.Now()
+		standing, err := t.CallerStanding(ctx, by, now)
+		if err != nil {
+			return nil, fmt.Errorf("reading the caller's standing: %w", err)
+		}
+		if refusal := auth.Check(by, standing, a.Need); refusal != nil {
+			return refusal, Refuse(ctx, t, by, a, refusal.Code, now)
+		}
+		return fn(ctx, t, standing, now)
+	})
+}
+
+// Read runs fn over a snapshot if by may make the attempt. A refusal is written
+// in a transaction of its own.
+func (g Gate[T]) Read(ctx context.Context, by auth.Caller, a Attempt, fn func(ctx context.Context, t T, now time.Time) error) error {
+	var refusal *fault.Error
+	err := g.Store.Read(ctx, func(ctx context.Context, t T) error {
+		now := g.Clock.Now()
+		standing, err := t.CallerStanding(ctx, by, now)
+		if err != nil {
+			return fmt.Errorf("reading the caller's standing: %w", err)
+		}
+		if refusal = auth.Check(by, standing, a.Need); refusal != nil {
+			return nil
+		}
+		return fn(ctx, t, now)
+	})
+	if err != nil || refusal == nil {
+		return err
+	}
+	return g.Store.Write(ctx, func(ctx context.Context, t T) (*fault.Error, error) {
+		return refusal, Refuse(ctx, t, by, a, refusal.Code, g.Clock.Now())
+	})
+}
+
+// Refuse writes the refusal of an attempt. Repeated refusals of one caller, act
+// and reason are one line a minute with a count. Without a known workspace there
+// is no record to write to: those go to log and metrics only.
+func Refuse(ctx context.Context, t GateTx, by auth.Caller, a Attempt, reason string, now time.Time) error {
+	if by.Workspace == "" {
+		return nil
+	}
+	n, err := t.CountRefusal(ctx, Refusal{
+		Workspace: by.Workspace, Caller: string(by.Kind) + " " + by.Identity(), Action: a.Action, Reason: reason,
+	}, now, RefusalWindow)
+	if err != nil {
+		return fmt.Errorf("counting a refusal: %w", err)
+	}
+	if n == 0 {
+		return nil
+	}
+	return Append(ctx, t, by, Event{Action: a.Action, Outcome: Refused, Reason: reason, Count: n, Target: a.Target, User: by.User}, now)
+}

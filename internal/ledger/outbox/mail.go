@@ -1,0 +1,51 @@
+package outbox
+
+// Recipient is whom a mail goes to. Language picks the texts, where there are any
+// in it.
+type Recipient struct {
+	Email    string `json:"email"`
+	Name     string `json:"name"`
+	Language string `json:"language,omitempty"`
+	Timezone string `json:"timezone,omitempty"`
+}
+
+// PasskeyRegistered tells a person that a passkey was added to their account.
+type PasskeyRegistered struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	Passkey   string    `json:"passkey"`
+	At        int64     `json:"at"` // Unix milliseconds
+	IP        string    `json:"ip"`
+	Agent     string    `json:"agent"`
+}
+
+// MessageKind returns "mail.passkey_registered".
+func (PasskeyRegistered) MessageKind() string { return "mail.passkey_registered" }
+
+// APIKeyCreated tells an owner that an API key was created.
+type APIKeyCreated struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	APIKey    string    `json:"api_key"`
+	TokenID   string    `json:"token_id"`
+	Type      string    `json:"type"`
+	By        string    `json:"by"`
+	At        int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.api_key_created".
+func (APIKeyCreated) MessageKind() string { return "mail.api_key_created" }
+
+// EmailChanged tells a person, at the old address and at the new one, that their
+// address was changed by somebody else.
+type EmailChanged struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	Old       string    `json:"old"`
+	New       string    `json:"new"`
+	By        string    `json:"by"`
+	At        int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.email_changed".
+func (EmailChanged) MessageKind() string { return "mail.email_changed" }
