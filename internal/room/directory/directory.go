@@ -1,0 +1,432 @@
+// Package directory keeps the workspace's people: users and the groups that they
+// are in. It decides what a user record may hold and who may change it; it
+// refuses to know how anybody signs in or which keys they have.
+package directory
+
+import (
+	"context"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/base/tx"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/outbox"
+)
+
+// Workspace is the tenant: nothing of one can be told from nothing by another.
+type Workspace struct {
+	ID           id.Workspace
+	Name         string
+	SealingKey   []byte // wrapped by the keeper
+	CursorSecret []byte // sealed under SealingKey
+	CreatedAt    time.Time
+}
+
+// Status is how far a user has come.
+type Status string
+
+// The statuses.
+const (
+	NotInvited Status = "not_invited" // nobody has told them yet
+	Pending    Status = "pending"     // told, has not yet signed in
+	Active     Status = "active"      // has signed in
+)
+
+// User is a person of the workspace.
+type User struct {
+	ID             id.User
+	Workspace      id.Workspace
+	UserID         string // the organisation's own name for the person; unique, case-folded
+	Email          string // unique, case-folded
+	FirstName      string
+	LastName       string
+	Phone          string
+	EmployeeID     string
+	Language       string // BCP 47; empty for the workspace's
+	Timezone       string // IANA; empty for the workspace's
+	Auditable      bool
+	Status         Status
+	Revision       int64 // counts changes, from 1
+	CreatedAt      time.Time
+	LastActivityAt time.Time // zero if there was none
+}
+
+// Name returns the user's name for people: first and last name, or the e-mail
+// address if there is neither.
+func (u User) Name() string {
+	switch {
+	case u.FirstName == "" && u.LastName == "":
+		return u.Email
+	case u.FirstName == "":
+		return u.LastName
+	case u.LastName == "":
+		return u.FirstName
+	}
+	return u.FirstName + " " + u.LastName
+}
+
+// Group is a set of users. The builtin group Everyone holds all users always.
+type Group struct {
+	ID          id.Group
+	Workspace   id.Workspace
+	Name        string
+	Description string
+	Builtin     bool
+	CreatedAt   time.Time
+}
+
+// Query says which users are wanted. Zero fields do not filter.
+type Query struct {
+	Words  []string // folded beginnings of words, all of which must be found
+	Status Status
+	Page   page.Request
+}
+
+// The names by which users are sorted. The default is SortName.
+const (
+	SortName         = "name"
+	SortEmail        = "email"
+	SortUserID       = "user_id"
+	SortCreated      = "created_at"
+	SortLastActivity = "last_activity_at"
+)
+
+// Sorts lists the names by which users are sorted.
+func Sorts() []string {
+	return []string{SortName, SortEmail, SortUserID, SortCreated, SortLastActivity}
+}
+
+// Tx is the storage that this room needs.
+type Tx interface {
+	activity.GateTx
+	outbox.Tx
+	tx.Latches
+	InsertWorkspace(ctx context.Context, w Workspace) error
+	FindWorkspace(ctx context.Context, w id.Workspace) (Workspace, bool, error)
+	InsertUser(ctx context.Context, u User) error
+	UpdateUser(ctx context.Context, u User) error
+	FindUser(ctx context.Context, w id.Workspace, u id.User) (User, bool, error)
+	// UserNameTaken and UserEmailTaken tell whether another user than except has
+	// the folded user id or e-mail address.
+	UserNameTaken(ctx context.Context, w id.Workspace, folded string, except id.User) (bool, error)
+	UserEmailTaken(ctx context.Context, w id.Workspace, folded string, except id.User) (bool, error)
+	ListUsers(ctx context.Context, w id.Workspace, q Query) (page.Page[User], error)
+	InsertGroup(ctx context.Context, g Group) error
+	GroupNameTaken(ctx context.Context, w id.Workspace, folded string) (bool, error)
+	ListGroups(ctx context.Context, w id.Workspace) ([]Group, error)
+	// InsertMembership fails at commit if user or group is not there.
+	InsertMembership(ctx context.Context, w id.Workspace, g id.Group, u id.User, now time.Time) error
+	ListUserGroups(ctx context.Context, w id.Workspace, u id.User) ([]Group, error)
+	// HeldPermissions returns what the user may do as an administrator: all for an
+	// owner, nothing for somebody who is none.
+	HeldPermissions(ctx context.Context, w id.Workspace, u id.User) (auth.Permissions, error)
+}
+
+// Service is the room's door. Use New.
+type Service struct{ gate activity.Gate[Tx] }
+
+// New returns the room over its storage.
+func New(store tx.Runner[Tx], c clock.Clock) *Service {
+	return &Service{gate: activity.Gate[Tx]{Store: store, Clock: c}}
+}
+
+// unknownUser is the answer for a user who is not there or not to be known.
+func unknownUser() *fault.Error {
+	return fault.NotFound("user_not_found", "This user does not exist.")
+}
+
+// Create makes a user. The caller needs users.write. It returns an Invalid fault
+// that names every field at fault, or a Conflict if the user id or the e-mail
+// address is taken.
+func (s *Service) Create(ctx context.Context, by auth.Caller, n NewUser) (User, error) {
+	var u User
+	err := s.gate.Write(ctx, by, activity.Attempt{Action: "user.create", Need: auth.UsersWrite},
+		func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (f *fault.Error, err error) {
+			u, f, err = Insert(ctx, t, by, by.Workspace, n, now)
+			return f, err
+		})
+	return u, err
+}
+
+// Insert is Create inside the caller's transaction, for the flows: whoever calls
+// it has decided that by may. It checks and writes the user, its memberships and
+// the activity.
+func Insert(ctx context.Context, t Tx, by auth.Caller, w id.Workspace, n NewUser, now time.Time) (User, *fault.Error, error) {
+	u, f := n.user(w, now)
+	if f != nil {
+		return User{}, f, nil
+	}
+	if f, err := checkUnique(ctx, t, u); f != nil || err != nil {
+		return User{}, f, err
+	}
+	groups, f, err := checkGroups(ctx, t, w, n.Groups)
+	if f != nil || err != nil {
+		return User{}, f, err
+	}
+	if err := t.InsertUser(ctx, u); err != nil {
+		return User{}, nil, err
+	}
+	for _, g := range groups {
+		if err := t.InsertMembership(ctx, w, g, u.ID, now); err != nil {
+			return User{}, nil, err
+		}
+	}
+	return u, nil, activity.Append(ctx, t, by, activity.Event{
+		Workspace: w, Action: "user.create", Target: party(u), User: u.ID,
+	}, now)
+}
+
+// Update changes a user. The caller needs users.write and, to change the e-mail
+// address of somebody who holds permissions, all of those. ifRevision 0 accepts
+// any revision; another one than the user's answers a Precondition fault.
+func (s *Service) Update(ctx context.Context, by auth.Caller, user id.User, c Change, ifRevision int64) (User, error) {
+	var u User
+	attempt := activity.Attempt{Action: "user.update", Need: auth.UsersWrite, Target: activity.Party{Type: "user", ID: string(user)}}
+	err := s.gate.Write(ctx, by, attempt, func(ctx context.Context, t Tx, standing auth.Standing, now time.Time) (*fault.Error, error) {
+		old, found, err := t.FindUser(ctx, by.Workspace, user)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return unknownUser(), nil
+		}
+		if ifRevision != 0 && ifRevision != old.Revision {
+			return fault.Precondition(), nil
+		}
+		next, changed, f := c.apply(old)
+		if f != nil {
+			return f, nil
+		}
+		u = old
+		if len(changed) == 0 {
+			return nil, nil
+		}
+		if next.Email != old.Email {
+			held, err := t.HeldPermissions(ctx, by.Workspace, user)
+			if err != nil {
+				return nil, err
+			}
+			if by.User != user && !standing.Permissions.Covers(held) {
+				f := fault.Forbidden("beyond_your_permissions", "This user holds permissions that you lack, so you cannot change their e-mail address.")
+				return f, activity.Refuse(ctx, t, by, attempt, f.Code, now)
+			}
+		}
+		if f, err := checkUnique(ctx, t, next); f != nil || err != nil {
+			return f, err
+		}
+		next.Revision++
+		if err := t.UpdateUser(ctx, next); err != nil {
+			return nil, err
+		}
+		u = next
+		if err := tellEmailChange(ctx, t, by, old, next, now); err != nil {
+			return nil, err
+		}
+		return nil, activity.Append(ctx, t, by, activity.Event{
+			Action: "user.update", Detail: joinNames(changed), Target: party(next), User: user,
+		}, now)
+	})
+	return u, err
+}
+
+// Find returns a user and their groups, Everyone first. The caller needs
+// users.read.
+func (s *Service) Find(ctx context.Context, by auth.Caller, user id.User) (u User, groups []Group, err error) {
+	attempt := activity.Attempt{Action: "user.find", Need: auth.UsersRead, Target: activity.Party{Type: "user", ID: string(user)}}
+	err = s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ time.Time) error {
+		var found bool
+		if u, found, err = t.FindUser(ctx, by.Workspace, user); err != nil {
+			return err
+		}
+		if !found {
+			return unknownUser()
+		}
+		groups, err = t.ListUserGroups(ctx, by.Workspace, user)
+		return err
+	})
+	return u, groups, err
+}
+
+// List returns one page of the workspace's users. The caller needs users.read.
+// text is what a person typed into a search box.
+func (s *Service) List(ctx context.Context, by auth.Caller, text string, q Query) (page.Page[User], error) {
+	q.Page = q.Page.Bounded()
+	q.Words = Words(text)
+	var out page.Page[User]
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "user.list", Need: auth.UsersRead}, func(ctx context.Context, t Tx, _ time.Time) error {
+		var err error
+		out, err = t.ListUsers(ctx, by.Workspace, q)
+		return err
+	})
+	return out, err
+}
+
+// CreateGroup makes a group. The caller needs users.write.
+func (s *Service) CreateGroup(ctx context.Context, by auth.Caller, name, description string) (Group, error) {
+	var g Group
+	err := s.gate.Write(ctx, by, activity.Attempt{Action: "group.create", Need: auth.UsersWrite},
+		func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (f *fault.Error, err error) {
+			g, f, err = insertGroup(ctx, t, by, Group{Workspace: by.Workspace, Name: name, Description: description}, now)
+			return f, err
+		})
+	return g, err
+}
+
+// Groups lists the workspace's groups, Everyone first, then by name. The caller
+// needs users.read.
+func (s *Service) Groups(ctx context.Context, by auth.Caller) ([]Group, error) {
+	var groups []Group
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "group.list", Need: auth.UsersRead}, func(ctx context.Context, t Tx, _ time.Time) error {
+		var err error
+		groups, err = t.ListGroups(ctx, by.Workspace)
+		return err
+	})
+	return groups, err
+}
+
+// Workspace returns the caller's workspace. Whoever is signed in may ask.
+func (s *Service) Workspace(ctx context.Context, by auth.Caller) (Workspace, error) {
+	var w Workspace
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "workspace.find", Need: auth.Signed}, func(ctx context.Context, t Tx, _ time.Time) error {
+		var found bool
+		var err error
+		if w, found, err = t.FindWorkspace(ctx, by.Workspace); err != nil {
+			return err
+		}
+		if !found {
+			return fault.Unauthenticated()
+		}
+		return nil
+	})
+	return w, err
+}
+
+// Found writes a new workspace with its builtin group into the caller's
+// transaction, for the flow that makes workspaces.
+func Found(ctx context.Context, t Tx, by auth.Caller, w Workspace, now time.Time) (*fault.Error, error) {
+	name, f := CleanWorkspaceName(w.Name)
+	if f != nil {
+		return f, nil
+	}
+	w.Name, w.CreatedAt = name, now
+	if err := t.InsertWorkspace(ctx, w); err != nil {
+		return nil, err
+	}
+	everyone := Group{ID: id.New[id.KindGroup](now), Workspace: w.ID, Name: "Everyone", Description: "All users of the workspace, always.", Builtin: true, CreatedAt: now}
+	if err := t.InsertGroup(ctx, everyone); err != nil {
+		return nil, err
+	}
+	return nil, activity.Append(ctx, t, by, activity.Event{
+		Workspace: w.ID, Action: "workspace.create", Target: activity.Party{Type: "workspace", ID: string(w.ID), Name: w.Name},
+	}, now)
+}
+
+func insertGroup(ctx context.Context, t Tx, by auth.Caller, g Group, now time.Time) (Group, *fault.Error, error) {
+	var c checker
+	g.Name = c.text("name", g.Name, 1, 100)
+	g.Description = c.text("description", g.Description, 0, 400)
+	if f := c.fault(); f != nil {
+		return Group{}, f, nil
+	}
+	g.ID, g.CreatedAt = id.New[id.KindGroup](now), now
+	if err := t.Latch(ctx, string(g.Workspace)+"/group_names"); err != nil {
+		return Group{}, nil, err
+	}
+	taken, err := t.GroupNameTaken(ctx, g.Workspace, Fold(g.Name))
+	if err != nil {
+		return Group{}, nil, err
+	}
+	if taken {
+		return Group{}, fault.Conflict("group_name_taken", "A group of this name exists already.", fault.Field{Name: "name", Message: "is taken"}), nil
+	}
+	if err := t.InsertGroup(ctx, g); err != nil {
+		return Group{}, nil, err
+	}
+	return g, nil, activity.Append(ctx, t, by, activity.Event{
+		Action: "group.create", Target: activity.Party{Type: "group", ID: string(g.ID), Name: g.Name},
+	}, now)
+}
+
+// checkUnique takes the workspace's latch for names and answers a Conflict if the
+// user id or e-mail address belongs to somebody else.
+func checkUnique(ctx context.Context, t Tx, u User) (*fault.Error, error) {
+	if err := t.Latch(ctx, string(u.Workspace)+"/user_names"); err != nil {
+		return nil, err
+	}
+	var fields []fault.Field
+	taken, err := t.UserNameTaken(ctx, u.Workspace, Fold(u.UserID), u.ID)
+	if err != nil {
+		return nil, err
+	}
+	if taken {
+		fields = append(fields, fault.Field{Name: "user_id", Message: "is taken by another user"})
+	}
+	if taken, err = t.UserEmailTaken(ctx, u.Workspace, Fold(u.Email), u.ID); err != nil {
+		return nil, err
+	}
+	if taken {
+		fields = append(fields, fault.Field{Name: "email", Message: "is taken by another user"})
+	}
+	if len(fields) > 0 {
+		return fault.Conflict("user_exists", "Another user has this user ID or e-mail address.", fields...), nil
+	}
+	return nil, nil
+}
+
+// checkGroups returns the groups to write memberships for: each asked group once,
+// without Everyone, which holds all users by itself.
+func checkGroups(ctx context.Context, t Tx, w id.Workspace, asked []id.Group) ([]id.Group, *fault.Error, error) {
+	if len(asked) == 0 {
+		return nil, nil, nil
+	}
+	known, err := t.ListGroups(ctx, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	builtin := map[id.Group]bool{}
+	for _, g := range known {
+		builtin[g.ID] = g.Builtin
+	}
+	var out []id.Group
+	seen := map[id.Group]bool{}
+	for _, g := range asked {
+		isBuiltin, found := builtin[g]
+		if !found {
+			return nil, fault.Invalid("invalid_user", "The user was not saved.", fault.Field{Name: "groups", Message: "names a group that does not exist: " + string(g)}), nil
+		}
+		if !isBuiltin && !seen[g] {
+			out = append(out, g)
+		}
+		seen[g] = true
+	}
+	return out, nil, nil
+}
+
+// tellEmailChange mails the person at the old address and the new one.
+func tellEmailChange(ctx context.Context, t Tx, by auth.Caller, old, next User, now time.Time) error {
+	if Fold(old.Email) == Fold(next.Email) {
+		return nil
+	}
+	w, _, err := t.FindWorkspace(ctx, next.Workspace)
+	if err != nil {
+		return err
+	}
+	for _, address := range []string{old.Email, next.Email} {
+		mail := outbox.EmailChanged{
+			To:        outbox.Recipient{Email: address, Name: next.Name(), Language: next.Language, Timezone: next.Timezone},
+			Workspace: w.Name, Old: old.Email, New: next.Email, By: by.Name, At: now.UnixMilli(),
+		}
+		if err := outbox.Put(ctx, t, next.Workspace, mail, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func party(u User) activity.Party {
+	return activity.Party{Type: "user", ID: string(u.ID), Name: u.Name()}
+}

@@ -1,0 +1,237 @@
+// Package signin decides who is at the panel: setup links, passkeys as a relying
+// party with user verification, sessions, administrators and what they may. It
+// refuses to know what they do once they are in.
+package signin
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/tx"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/outbox"
+)
+
+// Lifetimes. Each is decided at use.
+const (
+	SessionLifetime  = 12 * time.Hour  // a session ends then, however busy
+	SessionIdle      = 1 * time.Hour   // a session ends after so long without a request
+	SetupLinkLife    = 24 * time.Hour  // a setup link that nobody used
+	CeremonyLifetime = 5 * time.Minute // a passkey dialog that nobody answered
+	// seenEvery is how fresh a session's last use is kept: not every read becomes
+	// a write.
+	seenEvery = time.Minute
+)
+
+// Administrator says what a user may do at the panel.
+type Administrator struct {
+	ID          id.Administrator
+	Workspace   id.Workspace
+	User        id.User
+	Owner       bool // may everything, now and in later versions
+	Permissions auth.Permissions
+	CreatedAt   time.Time
+}
+
+// Person is what this room asks of the directory about a user.
+type Person struct {
+	User          id.User
+	Workspace     id.Workspace
+	WorkspaceName string
+	Email         string
+	Name          string
+	Language      string
+	Timezone      string
+}
+
+// Passkey is a credential of a person for Keyhold itself. Record is the
+// relying-party library's own record of it; nothing in it is secret.
+type Passkey struct {
+	ID           id.Passkey
+	Workspace    id.Workspace
+	User         id.User
+	CredentialID []byte
+	Record       []byte
+	Name         string
+	CreatedAt    time.Time
+	LastUsedAt   time.Time // zero if it never was
+}
+
+// OpenedBy says how a session was opened.
+type OpenedBy string
+
+// The ways to open a session.
+const (
+	OpenedByPasskey OpenedBy = "passkey"
+	OpenedByLink    OpenedBy = "link" // a demo's sign-in link only
+)
+
+// Session is one browser's being signed in. Only the digest of its token is kept.
+type Session struct {
+	ID         id.Session
+	Workspace  id.Workspace
+	User       id.User
+	Digest     []byte
+	OpenedBy   OpenedBy
+	IP         string
+	Agent      string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	LastSeenAt time.Time
+	StepUpAt   time.Time
+	EndedAt    time.Time // zero while it is open
+}
+
+// live says whether the session is accepted at now.
+func (s Session) live(now time.Time) bool {
+	return s.EndedAt.IsZero() && now.Before(s.ExpiresAt) && now.Before(s.LastSeenAt.Add(SessionIdle))
+}
+
+// SetupLink lets one person register a passkey. User is zero in the link for a
+// workspace's first owner, who names themselves.
+type SetupLink struct {
+	ID        id.SetupLink
+	Workspace id.Workspace
+	User      id.User
+	Digest    []byte
+	SignsIn   bool // may also open a session without a passkey: a demo's link only
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	UsedAt    time.Time // zero until it is spent or withdrawn
+}
+
+// Purpose is what a ceremony is for.
+type Purpose string
+
+// The purposes.
+const (
+	PurposeRegister Purpose = "register"
+	PurposeSignIn   Purpose = "sign_in"
+	PurposeStepUp   Purpose = "step_up"
+)
+
+// Ceremony is an unanswered challenge of WebAuthn. It is spent by the first
+// answer. Workspace and User are zero when anybody may answer.
+type Ceremony struct {
+	ID        id.Ceremony
+	Workspace id.Workspace
+	User      id.User
+	Purpose   Purpose
+	Data      []byte
+	ExpiresAt time.Time
+}
+
+// Tx is the storage that this room needs.
+type Tx interface {
+	activity.GateTx
+	outbox.Tx
+	tx.Latches
+	InsertAdministrator(ctx context.Context, a Administrator) error
+	FindAdministrator(ctx context.Context, w id.Workspace, u id.User) (Administrator, bool, error)
+	// WorkspaceHasOwner tells whether an owner with a passkey exists.
+	WorkspaceHasOwner(ctx context.Context, w id.Workspace) (bool, error)
+	InsertPasskey(ctx context.Context, p Passkey) error
+	UpdatePasskeyUse(ctx context.Context, p Passkey) error
+	// FindPasskey finds by credential id over all workspaces: who answers a
+	// sign-in challenge has not said where they belong.
+	FindPasskey(ctx context.Context, credentialID []byte) (Passkey, bool, error)
+	ListPasskeys(ctx context.Context, w id.Workspace, u id.User) ([]Passkey, error)
+	InsertSession(ctx context.Context, s Session) error
+	FindSession(ctx context.Context, digest []byte) (Session, bool, error)
+	SeeSession(ctx context.Context, w id.Workspace, s id.Session, now time.Time) error
+	StepUpSession(ctx context.Context, w id.Workspace, s id.Session, now time.Time) error
+	// EndSession returns false if the session had ended before.
+	EndSession(ctx context.Context, w id.Workspace, s id.Session, now time.Time) (bool, error)
+	InsertSetupLink(ctx context.Context, l SetupLink) error
+	FindSetupLink(ctx context.Context, digest []byte) (SetupLink, bool, error)
+	// SpendSetupLink returns false if the link was spent, withdrawn or over.
+	SpendSetupLink(ctx context.Context, w id.Workspace, l id.SetupLink, now time.Time) (bool, error)
+	// WithdrawSetupLinks ends the unspent links of a user, or of the first owner
+	// if u is zero.
+	WithdrawSetupLinks(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
+	InsertCeremony(ctx context.Context, c Ceremony, now time.Time) error
+	FindCeremony(ctx context.Context, c id.Ceremony) (Ceremony, bool, error)
+	// TakeCeremony removes the ceremony; false if it is gone or over.
+	TakeCeremony(ctx context.Context, c id.Ceremony, now time.Time) (bool, error)
+	// FindPerson fills the workspace's part also when the user is not there.
+	FindPerson(ctx context.Context, w id.Workspace, u id.User) (Person, bool, error)
+	FindPersonByEmail(ctx context.Context, w id.Workspace, folded string) (Person, bool, error)
+	// MarkUserSeen notes that the user signed in.
+	MarkUserSeen(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
+}
+
+// Config is what the room is made from.
+type Config struct {
+	Store tx.Runner[Tx]
+	Clock clock.Clock
+	// RPID is the relying party id: the host of the public URL.
+	RPID string
+	// Origin is the public URL's origin: scheme, host and port.
+	Origin string
+	// LinksSignIn lets links open a session without a passkey. Demo only.
+	LinksSignIn bool
+}
+
+// Service is the room's door. Use New.
+type Service struct {
+	gate  activity.Gate[Tx]
+	store tx.Runner[Tx]
+	clock clock.Clock
+	party *webauthn.WebAuthn
+	rpID  string
+	links bool
+}
+
+// New returns the room. It fails if RPID or Origin cannot be a relying party's.
+func New(c Config) (*Service, error) {
+	party, err := webauthn.New(&webauthn.Config{
+		RPID: c.RPID, RPDisplayName: "Keyhold", RPOrigins: []string{c.Origin},
+		AttestationPreference: protocol.PreferNoAttestation,
+		AuthenticatorSelection: protocol.AuthenticatorSelection{
+			ResidentKey: protocol.ResidentKeyRequirementRequired, RequireResidentKey: new(true),
+			UserVerification: protocol.VerificationRequired,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, store: c.Store, clock: c.Clock,
+		party: party, rpID: c.RPID, links: c.LinksSignIn,
+	}, nil
+}
+
+// Account is what a signed-in person is told about themselves.
+type Account struct {
+	Person   Person
+	Standing auth.Standing
+	Passkeys []Passkey
+}
+
+// Account returns the caller's own account. Callers are administrators.
+func (s *Service) Account(ctx context.Context, by auth.Caller) (Account, error) {
+	var a Account
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "account.find", Need: auth.Signed}, func(ctx context.Context, t Tx, now time.Time) error {
+		var found bool
+		var err error
+		if a.Person, found, err = t.FindPerson(ctx, by.Workspace, by.User); err != nil {
+			return err
+		}
+		if !found {
+			return fault.Unauthenticated()
+		}
+		if a.Standing, err = t.CallerStanding(ctx, by, now); err != nil {
+			return err
+		}
+		a.Passkeys, err = t.ListPasskeys(ctx, by.Workspace, by.User)
+		return err
+	})
+	return a, err
+}

@@ -1,0 +1,118 @@
+package signin
+
+import (
+	"context"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/base/token"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+)
+
+// Opened is a session that was just opened. Token is the cookie's value, known
+// only here and in the browser.
+type Opened struct {
+	Token     secret.Bytes
+	ExpiresAt time.Time
+	Caller    auth.Caller
+}
+
+// newSession returns a session for the person and its token. Nothing is written.
+func newSession(by auth.Caller, p Person, how OpenedBy, now time.Time) (Session, Opened) {
+	value := token.NewOneTime()
+	s := Session{
+		ID: id.New[id.KindSession](now), Workspace: p.Workspace, User: p.User, Digest: token.Digest(value),
+		OpenedBy: how, IP: by.IP, Agent: by.Agent[:min(len(by.Agent), 400)], CreatedAt: now, ExpiresAt: now.Add(SessionLifetime),
+		LastSeenAt: now, StepUpAt: now,
+	}
+	return s, Opened{Token: value, ExpiresAt: s.ExpiresAt}
+}
+
+// open writes a session, the person's last activity and the sign-in's line.
+func (s *Service) open(ctx context.Context, t Tx, by auth.Caller, p Person, how OpenedBy, now time.Time) (Opened, error) {
+	session, opened := newSession(by, p, how, now)
+	if err := t.InsertSession(ctx, session); err != nil {
+		return Opened{}, err
+	}
+	if err := t.MarkUserSeen(ctx, p.Workspace, p.User, now); err != nil {
+		return Opened{}, err
+	}
+	a, _, err := t.FindAdministrator(ctx, p.Workspace, p.User)
+	if err != nil {
+		return Opened{}, err
+	}
+	opened.Caller = caller(by, session, p, a)
+	return opened, activity.Append(ctx, t, opened.Caller, activity.Event{
+		Action: "session.open", Detail: string(how), Target: userParty(p), User: p.User, RPID: s.rpID,
+	}, now)
+}
+
+func caller(by auth.Caller, s Session, p Person, a Administrator) auth.Caller {
+	return auth.Caller{
+		Kind: auth.Administrator, Workspace: s.Workspace, User: s.User, Administrator: a.ID, Session: s.ID,
+		Name: p.Name, IP: by.IP, Agent: by.Agent, RequestID: by.RequestID, StepUpAt: s.StepUpAt,
+	}
+}
+
+// VerifySession returns the caller behind a session's token, for whom by is the
+// anonymous caller of the same request. It answers Unauthenticated for anything
+// but a live session of somebody who is an administrator.
+func (s *Service) VerifySession(ctx context.Context, by auth.Caller, value secret.Bytes) (auth.Caller, error) {
+	if value.IsEmpty() {
+		return auth.Caller{}, fault.Unauthenticated()
+	}
+	digest := token.Digest(value)
+	var out auth.Caller
+	var stale bool
+	now := s.clock.Now()
+	err := s.store.Read(ctx, func(ctx context.Context, t Tx) error {
+		session, found, err := t.FindSession(ctx, digest)
+		if err != nil {
+			return err
+		}
+		if !found || !session.live(now) {
+			return fault.Unauthenticated()
+		}
+		p, found, err := t.FindPerson(ctx, session.Workspace, session.User)
+		if err != nil {
+			return err
+		}
+		a, isAdministrator, err := t.FindAdministrator(ctx, session.Workspace, session.User)
+		if err != nil {
+			return err
+		}
+		if !found || !isAdministrator {
+			return fault.Unauthenticated()
+		}
+		out = caller(by, session, p, a)
+		stale = now.Sub(session.LastSeenAt) >= seenEvery
+		return nil
+	})
+	if err != nil || !stale {
+		return out, err
+	}
+	return out, s.store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
+		return nil, t.SeeSession(ctx, out.Workspace, out.Session, now)
+	})
+}
+
+// SignOut ends the caller's own session. Ending an ended one is no fault.
+func (s *Service) SignOut(ctx context.Context, by auth.Caller) error {
+	return s.gate.Write(ctx, by, activity.Attempt{Action: "session.end", Need: auth.Signed},
+		func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
+			ended, err := t.EndSession(ctx, by.Workspace, by.Session, now)
+			if err != nil || !ended {
+				return nil, err
+			}
+			return nil, activity.Append(ctx, t, by, activity.Event{
+				Action: "session.end", Target: activity.Party{Type: "user", ID: string(by.User), Name: by.Name}, User: by.User,
+			}, now)
+		})
+}
+
+func userParty(p Person) activity.Party {
+	return activity.Party{Type: "user", ID: string(p.User), Name: p.Name}
+}
