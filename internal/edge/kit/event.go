@@ -1,0 +1,233 @@
+package kit
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/fault"
+)
+
+// event gathers what is known of a request: it becomes one log line at the end.
+type event struct {
+	nobody auth.Caller // the request's anonymous caller
+
+	mu     sync.Mutex
+	caller auth.Caller // guarded by mu
+	fault  string      // guarded by mu
+	err    error       // guarded by mu
+}
+
+type eventKey struct{}
+
+func eventOf(ctx context.Context) *event {
+	e, ok := ctx.Value(eventKey{}).(*event)
+	if !ok {
+		return &event{nobody: auth.Nobody("", "", "")}
+	}
+	return e
+}
+
+// Nobody returns the anonymous caller of the request: its IP, agent and id.
+func Nobody(ctx context.Context) auth.Caller { return eventOf(ctx).nobody }
+
+// RequestID returns the request's id.
+func RequestID(ctx context.Context) string { return eventOf(ctx).nobody.RequestID }
+
+// NoteCaller puts the caller into the request's log line.
+func NoteCaller(ctx context.Context, c auth.Caller) {
+	e := eventOf(ctx)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.caller = c
+}
+
+// NoteFault puts the code of the answer into the request's log line.
+func NoteFault(ctx context.Context, code string) {
+	e := eventOf(ctx)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.fault = code
+}
+
+// NoteError puts an error's cause into the request's log line and returns the
+// fault to answer: the one inside err, or an internal one that tells nothing.
+func NoteError(ctx context.Context, err error) *fault.Error {
+	f, ok := fault.As(err)
+	if !ok {
+		f = &fault.Error{Code: "internal", Public: "Something went wrong on our side. The request ID helps to find out what."}
+	}
+	e := eventOf(ctx)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.fault, e.err = f.Code, err
+	return f
+}
+
+// Status returns the HTTP status of a fault: the one table of the house.
+func Status(f *fault.Error) int {
+	switch f.Kind {
+	case fault.KindInvalid:
+		return http.StatusUnprocessableEntity
+	case fault.KindUnauthenticated:
+		return http.StatusUnauthorized
+	case fault.KindForbidden:
+		return http.StatusForbidden
+	case fault.KindNotFound:
+		return http.StatusNotFound
+	case fault.KindConflict:
+		return http.StatusConflict
+	case fault.KindPrecondition:
+		return http.StatusPreconditionFailed
+	case fault.KindTooMany:
+		return http.StatusTooManyRequests
+	case fault.KindUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// RetryAfter sets the header of that name if the fault says when to come back.
+func RetryAfter(h http.Header, f *fault.Error) {
+	if f.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
+	}
+}
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newMetrics(reg *prometheus.Registry) metrics {
+	m := metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyhold_http_requests_total", Help: "Requests by route, method and status.",
+		}, []string{"route", "method", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "keyhold_http_request_seconds", Help: "Time to answer, by route.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
+		}, []string{"route"}),
+	}
+	reg.MustRegister(m.requests, m.seconds)
+	return m
+}
+
+// Observe wraps a whole server: it gives each request an id, recovers panics, and
+// writes one log line and the metrics at its end. Query strings, bodies, cookies
+// and tokens are never logged.
+func (k *Kit) Observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		watch := clock.StartStopwatch()
+		id := "req_" + rand.Text()
+		e := &event{nobody: auth.Nobody(k.clientIP(r), clean(r.UserAgent()), id)}
+		rec := &recorder{ResponseWriter: w}
+		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, e))
+		w.Header().Set("X-Request-Id", id)
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				e.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+				e.fault = "internal"
+				if rec.status == 0 {
+					http.Error(rec, "Something went wrong on our side. Request ID: "+id, http.StatusInternalServerError)
+				}
+			}
+			k.finish(r, rec, e, watch.Elapsed())
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+func (k *Kit) finish(r *http.Request, rec *recorder, e *event, took time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	route := r.Pattern
+	if route == "" {
+		route = "unmatched"
+	}
+	status := rec.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	k.metrics.requests.WithLabelValues(route, method(r.Method), strconv.Itoa(status)).Inc()
+	k.metrics.seconds.WithLabelValues(route).Observe(took.Seconds())
+	level := slog.LevelInfo
+	attrs := make([]slog.Attr, 0, 14)
+	attrs = append(attrs,
+		slog.String("request_id", e.nobody.RequestID), slog.String("method", method(r.Method)), slog.String("route", route),
+		slog.Int("status", status), slog.Int64("bytes", rec.bytes), slog.Duration("took", took), slog.String("ip", e.nobody.IP),
+	)
+	if e.caller.Kind != "" {
+		attrs = append(attrs, slog.String("workspace", string(e.caller.Workspace)),
+			slog.String("caller", string(e.caller.Kind)), slog.String("caller_id", e.caller.Identity()))
+	}
+	if e.fault != "" {
+		attrs = append(attrs, slog.String("fault", e.fault))
+	}
+	if e.err != nil {
+		attrs = append(attrs, slog.String("error", e.err.Error()))
+	}
+	if status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	k.c.Log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// method bounds the metric's label: a caller may send any word as a method.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "other"
+}
+
+// clean drops what does not belong into a line of text from foreign text.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+}
+
+// recorder remembers status and size of an answer.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
