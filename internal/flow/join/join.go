@@ -94,6 +94,34 @@ func (s *Service) CreateWorkspace(ctx context.Context, by auth.Caller, name stri
 	return Founding{Workspace: w, Link: value, ExpiresAt: link.ExpiresAt}, err
 }
 
+// Appoint makes a user who is an owner of the workspace, without a passkey yet:
+// a setup link in their name lets them register one. Only the system's own jobs
+// may call it.
+func (s *Service) Appoint(ctx context.Context, by auth.Caller, n directory.NewUser) (directory.User, error) {
+	if f := systemOnly(by); f != nil {
+		return directory.User{}, f
+	}
+	var u directory.User
+	err := s.c.Store.Write(ctx, func(ctx context.Context, t Tx) (f *fault.Error, err error) {
+		now := s.c.Clock.Now()
+		if u, f, err = directory.Insert(ctx, t, by, by.Workspace, n, now); f != nil || err != nil {
+			return f, err
+		}
+		return nil, insertOwner(ctx, t, by, u, now)
+	})
+	return u, err
+}
+
+func insertOwner(ctx context.Context, t Tx, by auth.Caller, u directory.User, now time.Time) error {
+	owner := signin.Administrator{ID: id.New[id.KindAdministrator](now), Workspace: u.Workspace, User: u.ID, Owner: true, CreatedAt: now}
+	if err := t.InsertAdministrator(ctx, owner); err != nil {
+		return err
+	}
+	return activity.Append(ctx, t, by, activity.Event{
+		Action: "administrator.create", Detail: "owner", Target: activity.Party{Type: "user", ID: string(u.ID), Name: u.Name()}, User: u.ID,
+	}, now)
+}
+
 // CursorIdentity names the row that a workspace's cursor secret is bound to.
 func CursorIdentity(w id.Workspace) seal.Identity {
 	return seal.Identity{Workspace: string(w), Owner: string(w), Kind: CursorSecret, ID: string(w)}
@@ -268,13 +296,7 @@ func (s *Service) makeOwner(ctx context.Context, t Tx, by auth.Caller, key signi
 	if f != nil || err != nil {
 		return f, err
 	}
-	owner := signin.Administrator{ID: id.New[id.KindAdministrator](now), Workspace: w, User: u.ID, Owner: true, CreatedAt: now}
-	if err := t.InsertAdministrator(ctx, owner); err != nil {
-		return nil, err
-	}
-	return nil, activity.Append(ctx, t, as, activity.Event{
-		Action: "administrator.create", Detail: "owner", Target: activity.Party{Type: "user", ID: string(u.ID), Name: u.Name()}, User: u.ID,
-	}, now)
+	return nil, insertOwner(ctx, t, as, u, now)
 }
 
 // ClaimOwnership makes sure that nobody is the workspace's owner yet and keeps it

@@ -218,7 +218,7 @@ type Account struct {
 // Account returns the caller's own account. Callers are administrators.
 func (s *Service) Account(ctx context.Context, by auth.Caller) (Account, error) {
 	var a Account
-	err := s.gate.Read(ctx, by, activity.Attempt{Action: "account.find", Need: auth.Signed}, func(ctx context.Context, t Tx, now time.Time) error {
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "account.find", Need: auth.Signed}, func(ctx context.Context, t Tx, standing auth.Standing, _ time.Time) error {
 		var found bool
 		var err error
 		if a.Person, found, err = t.FindPerson(ctx, by.Workspace, by.User); err != nil {
@@ -227,9 +227,7 @@ func (s *Service) Account(ctx context.Context, by auth.Caller) (Account, error) 
 		if !found {
 			return fault.Unauthenticated()
 		}
-		if a.Standing, err = t.CallerStanding(ctx, by, now); err != nil {
-			return err
-		}
+		a.Standing = standing
 		a.Passkeys, err = t.ListPasskeys(ctx, by.Workspace, by.User)
 		return err
 	})
