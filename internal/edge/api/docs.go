@@ -50,7 +50,9 @@ func (a *API) docsPage() docsPage {
 		}
 	}
 	for name, ops := range groups {
-		slices.SortFunc(ops, func(x, y docsOperation) int { return cmp.Or(cmp.Compare(x.Path, y.Path), cmp.Compare(x.Method, y.Method)) })
+		slices.SortFunc(ops, func(x, y docsOperation) int {
+			return cmp.Or(cmp.Compare(x.Path, y.Path), cmp.Compare(x.Method, y.Method))
+		})
 		p.Groups = append(p.Groups, docsGroup{Name: name, Operations: ops})
 	}
 	slices.SortFunc(p.Groups, func(x, y docsGroup) int { return cmp.Compare(x.Name, y.Name) })

@@ -34,7 +34,7 @@ type Config struct {
 	Store  tx.Runner[Tx]
 	Clock  clock.Clock
 	Keeper seal.Keeper
-	SignIn *signin.Service
+	Party  *signin.RelyingParty
 	// LinksSignIn lets the links of new workspaces open a session without a
 	// passkey. Demo only.
 	LinksSignIn bool
@@ -185,7 +185,7 @@ func (s *Service) BeginPasskey(ctx context.Context, by auth.Caller, value secret
 		p.Workspace, p.User = link.SetupLink.Workspace, id.New[id.KindUser](now)
 		p.Email, p.Name = o.Email, directory.User{FirstName: o.FirstName, LastName: o.LastName}.Name()
 	}
-	challenge, ceremony, err := s.c.SignIn.NewRegistration(p, existing, note{Link: link.SetupLink.ID, Owner: o}, now)
+	challenge, ceremony, err := s.c.Party.NewRegistration(p, existing, note{Link: link.SetupLink.ID, Owner: o}, now)
 	if err != nil {
 		return signin.Challenge{}, err
 	}
@@ -226,7 +226,7 @@ func (s *Service) FinishPasskey(ctx context.Context, by auth.Caller, value secre
 		return signin.Opened{}, err
 	}
 	var remembered note
-	key, err := s.c.SignIn.CheckRegistration(c, link.Person, response, &remembered, s.c.Clock.Now())
+	key, err := s.c.Party.CheckRegistration(c, link.Person, response, &remembered, s.c.Clock.Now())
 	if err != nil {
 		return signin.Opened{}, err
 	}
@@ -272,7 +272,7 @@ func (s *Service) admit(ctx context.Context, t Tx, by auth.Caller, link signin.L
 	if f, err := signin.AddPasskey(ctx, t, by, p, key, now); f != nil || err != nil {
 		return signin.Opened{}, f, err
 	}
-	opened, err := s.c.SignIn.OpenSession(ctx, t, by, p, now)
+	opened, err := s.c.Party.OpenSession(ctx, t, by, p, signin.OpenedByPasskey, now)
 	return opened, nil, err
 }
 

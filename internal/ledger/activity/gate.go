@@ -79,7 +79,7 @@ func (g Gate[T]) Read(ctx context.Context, by auth.Caller, a Attempt, fn Look[T]
 			return fmt.Errorf("reading the caller's standing: %w", err)
 		}
 		if refusal = auth.Check(by, standing, a.Need); refusal != nil {
-			return nil
+			return nil //nolint:nilerr // the refusal is answered once the snapshot is closed
 		}
 		return fn(ctx, t, standing, now)
 	})
