@@ -3,6 +3,7 @@ package kit
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -137,7 +138,7 @@ func (k *Kit) Observe(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", id)
 		defer func() {
 			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
+				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(p)
 				}
 				e.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

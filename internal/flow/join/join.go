@@ -34,7 +34,7 @@ type Config struct {
 	Store  tx.Runner[Tx]
 	Clock  clock.Clock
 	Keeper seal.Keeper
-	SignIn *signin.Service
+	Party  *signin.RelyingParty
 	// LinksSignIn lets the links of new workspaces open a session without a
 	// passkey. Demo only.
 	LinksSignIn bool
@@ -92,6 +92,34 @@ func (s *Service) CreateWorkspace(ctx context.Context, by auth.Caller, name stri
 		return nil, signin.WriteSetupLink(ctx, t, by, link, now)
 	})
 	return Founding{Workspace: w, Link: value, ExpiresAt: link.ExpiresAt}, err
+}
+
+// Appoint makes a user who is an owner of the workspace, without a passkey yet:
+// a setup link in their name lets them register one. Only the system's own jobs
+// may call it.
+func (s *Service) Appoint(ctx context.Context, by auth.Caller, n directory.NewUser) (directory.User, error) {
+	if f := systemOnly(by); f != nil {
+		return directory.User{}, f
+	}
+	var u directory.User
+	err := s.c.Store.Write(ctx, func(ctx context.Context, t Tx) (f *fault.Error, err error) {
+		now := s.c.Clock.Now()
+		if u, f, err = directory.Insert(ctx, t, by, by.Workspace, n, now); f != nil || err != nil {
+			return f, err
+		}
+		return nil, insertOwner(ctx, t, by, u, now)
+	})
+	return u, err
+}
+
+func insertOwner(ctx context.Context, t Tx, by auth.Caller, u directory.User, now time.Time) error {
+	owner := signin.Administrator{ID: id.New[id.KindAdministrator](now), Workspace: u.Workspace, User: u.ID, Owner: true, CreatedAt: now}
+	if err := t.InsertAdministrator(ctx, owner); err != nil {
+		return err
+	}
+	return activity.Append(ctx, t, by, activity.Event{
+		Action: "administrator.create", Detail: "owner", Target: activity.Party{Type: "user", ID: string(u.ID), Name: u.Name()}, User: u.ID,
+	}, now)
 }
 
 // CursorIdentity names the row that a workspace's cursor secret is bound to.
@@ -157,7 +185,7 @@ func (s *Service) BeginPasskey(ctx context.Context, by auth.Caller, value secret
 		p.Workspace, p.User = link.SetupLink.Workspace, id.New[id.KindUser](now)
 		p.Email, p.Name = o.Email, directory.User{FirstName: o.FirstName, LastName: o.LastName}.Name()
 	}
-	challenge, ceremony, err := s.c.SignIn.NewRegistration(p, existing, note{Link: link.SetupLink.ID, Owner: o}, now)
+	challenge, ceremony, err := s.c.Party.NewRegistration(p, existing, note{Link: link.SetupLink.ID, Owner: o}, now)
 	if err != nil {
 		return signin.Challenge{}, err
 	}
@@ -198,7 +226,7 @@ func (s *Service) FinishPasskey(ctx context.Context, by auth.Caller, value secre
 		return signin.Opened{}, err
 	}
 	var remembered note
-	key, err := s.c.SignIn.CheckRegistration(c, link.Person, response, &remembered, s.c.Clock.Now())
+	key, err := s.c.Party.CheckRegistration(c, link.Person, response, &remembered, s.c.Clock.Now())
 	if err != nil {
 		return signin.Opened{}, err
 	}
@@ -244,7 +272,7 @@ func (s *Service) admit(ctx context.Context, t Tx, by auth.Caller, link signin.L
 	if f, err := signin.AddPasskey(ctx, t, by, p, key, now); f != nil || err != nil {
 		return signin.Opened{}, f, err
 	}
-	opened, err := s.c.SignIn.OpenSession(ctx, t, by, p, now)
+	opened, err := s.c.Party.OpenSession(ctx, t, by, p, signin.OpenedByPasskey, now)
 	return opened, nil, err
 }
 
@@ -268,13 +296,7 @@ func (s *Service) makeOwner(ctx context.Context, t Tx, by auth.Caller, key signi
 	if f != nil || err != nil {
 		return f, err
 	}
-	owner := signin.Administrator{ID: id.New[id.KindAdministrator](now), Workspace: w, User: u.ID, Owner: true, CreatedAt: now}
-	if err := t.InsertAdministrator(ctx, owner); err != nil {
-		return nil, err
-	}
-	return nil, activity.Append(ctx, t, as, activity.Event{
-		Action: "administrator.create", Detail: "owner", Target: activity.Party{Type: "user", ID: string(u.ID), Name: u.Name()}, User: u.ID,
-	}, now)
+	return nil, insertOwner(ctx, t, as, u, now)
 }
 
 // ClaimOwnership makes sure that nobody is the workspace's owner yet and keeps it

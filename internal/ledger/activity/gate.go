@@ -50,6 +50,9 @@ type Gate[T GateTx] struct {
 // Work is what a writing service method does once its caller is allowed to.
 type Work[T any] func(ctx context.Context, t T, standing auth.Standing, now time.Time) (*fault.Error, error)
 
+// Look is what a reading service method does once its caller is allowed to.
+type Look[T any] func(ctx context.Context, t T, standing auth.Standing, now time.Time) error
+
 // Write runs fn in a writing transaction if by may make the attempt.
 func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T]) error {
 	return g.Store.Write(ctx, func(ctx context.Context, t T) (*fault.Error, error) {
@@ -67,7 +70,7 @@ func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T
 
 // Read runs fn over a snapshot if by may make the attempt. A refusal is written
 // in a transaction of its own.
-func (g Gate[T]) Read(ctx context.Context, by auth.Caller, a Attempt, fn func(ctx context.Context, t T, now time.Time) error) error {
+func (g Gate[T]) Read(ctx context.Context, by auth.Caller, a Attempt, fn Look[T]) error {
 	var refusal *fault.Error
 	err := g.Store.Read(ctx, func(ctx context.Context, t T) error {
 		now := g.Clock.Now()
@@ -76,9 +79,9 @@ func (g Gate[T]) Read(ctx context.Context, by auth.Caller, a Attempt, fn func(ct
 			return fmt.Errorf("reading the caller's standing: %w", err)
 		}
 		if refusal = auth.Check(by, standing, a.Need); refusal != nil {
-			return nil
+			return nil //nolint:nilerr // the refusal is answered once the snapshot is closed
 		}
-		return fn(ctx, t, now)
+		return fn(ctx, t, standing, now)
 	})
 	if err != nil || refusal == nil {
 		return err

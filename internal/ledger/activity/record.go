@@ -43,7 +43,7 @@ func NewRecord(gate Gate[RecordTx]) *Record { return &Record{gate: gate} }
 func (s *Record) List(ctx context.Context, by auth.Caller, q Query) (page.Page[Event], error) {
 	q.Page = q.Page.Bounded()
 	var out page.Page[Event]
-	err := s.gate.Read(ctx, by, Attempt{Action: "activity.list", Need: auth.ActivitiesRead}, func(ctx context.Context, t RecordTx, _ time.Time) error {
+	err := s.gate.Read(ctx, by, Attempt{Action: "activity.list", Need: auth.ActivitiesRead}, func(ctx context.Context, t RecordTx, _ auth.Standing, _ time.Time) error {
 		var err error
 		out, err = t.ListActivities(ctx, by.Workspace, q)
 		return err
@@ -55,7 +55,7 @@ func (s *Record) List(ctx context.Context, by auth.Caller, q Query) (page.Page[E
 // caller needs activities.read.
 func (s *Record) Verify(ctx context.Context, by auth.Caller) (Verdict, error) {
 	var verdict Verdict
-	err := s.gate.Read(ctx, by, Attempt{Action: "activity.verify", Need: auth.ActivitiesRead}, func(ctx context.Context, t RecordTx, _ time.Time) error {
+	err := s.gate.Read(ctx, by, Attempt{Action: "activity.verify", Need: auth.ActivitiesRead}, func(ctx context.Context, t RecordTx, _ auth.Standing, _ time.Time) error {
 		v := NewVerifier(by.Workspace)
 		head, err := t.ActivityHead(ctx, by.Workspace)
 		if err != nil {

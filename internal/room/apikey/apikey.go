@@ -111,6 +111,7 @@ type Tx interface {
 	activity.GateTx
 	outbox.Tx
 	InsertAPIKey(ctx context.Context, k Key) error
+	FindAPIKey(ctx context.Context, w id.Workspace, k id.APIKey) (Key, bool, error)
 	// FindAPIKeyByTokenID finds over all workspaces: a token says by itself where
 	// it belongs.
 	FindAPIKeyByTokenID(ctx context.Context, tokenID string) (Key, bool, error)
@@ -244,12 +245,27 @@ func tellOwners(ctx context.Context, t Tx, by auth.Caller, k Key, now time.Time)
 func (s *Service) List(ctx context.Context, by auth.Caller, q Query) (page.Page[Key], error) {
 	q.Page = q.Page.Bounded()
 	var out page.Page[Key]
-	err := s.gate.Read(ctx, by, activity.Attempt{Action: "api_key.list", Need: auth.APIKeysRead}, func(ctx context.Context, t Tx, _ time.Time) error {
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "api_key.list", Need: auth.APIKeysRead}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
 		var err error
 		out, err = t.ListAPIKeys(ctx, by.Workspace, q)
 		return err
 	})
 	return out, err
+}
+
+// Own returns the key that the caller is. Only API keys may ask.
+func (s *Service) Own(ctx context.Context, by auth.Caller) (Key, error) {
+	var k Key
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "me.find", Need: auth.Signed}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+		var found bool
+		var err error
+		k, found, err = t.FindAPIKey(ctx, by.Workspace, by.APIKey)
+		if err == nil && !found {
+			return fault.Unauthenticated()
+		}
+		return err
+	})
+	return k, err
 }
 
 // Verify returns the caller behind a token that is to open what keys of type want

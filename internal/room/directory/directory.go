@@ -237,7 +237,7 @@ func (s *Service) Update(ctx context.Context, by auth.Caller, user id.User, c Ch
 // users.read.
 func (s *Service) Find(ctx context.Context, by auth.Caller, user id.User) (u User, groups []Group, err error) {
 	attempt := activity.Attempt{Action: "user.find", Need: auth.UsersRead, Target: activity.Party{Type: "user", ID: string(user)}}
-	err = s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ time.Time) error {
+	err = s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
 		var found bool
 		if u, found, err = t.FindUser(ctx, by.Workspace, user); err != nil {
 			return err
@@ -257,7 +257,7 @@ func (s *Service) List(ctx context.Context, by auth.Caller, text string, q Query
 	q.Page = q.Page.Bounded()
 	q.Words = Words(text)
 	var out page.Page[User]
-	err := s.gate.Read(ctx, by, activity.Attempt{Action: "user.list", Need: auth.UsersRead}, func(ctx context.Context, t Tx, _ time.Time) error {
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "user.list", Need: auth.UsersRead}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
 		var err error
 		out, err = t.ListUsers(ctx, by.Workspace, q)
 		return err
@@ -280,7 +280,7 @@ func (s *Service) CreateGroup(ctx context.Context, by auth.Caller, name, descrip
 // needs users.read.
 func (s *Service) Groups(ctx context.Context, by auth.Caller) ([]Group, error) {
 	var groups []Group
-	err := s.gate.Read(ctx, by, activity.Attempt{Action: "group.list", Need: auth.UsersRead}, func(ctx context.Context, t Tx, _ time.Time) error {
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "group.list", Need: auth.UsersRead}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
 		var err error
 		groups, err = t.ListGroups(ctx, by.Workspace)
 		return err
@@ -288,21 +288,27 @@ func (s *Service) Groups(ctx context.Context, by auth.Caller) ([]Group, error) {
 	return groups, err
 }
 
-// Workspace returns the caller's workspace. Whoever is signed in may ask.
-func (s *Service) Workspace(ctx context.Context, by auth.Caller) (Workspace, error) {
-	var w Workspace
-	err := s.gate.Read(ctx, by, activity.Attempt{Action: "workspace.find", Need: auth.Signed}, func(ctx context.Context, t Tx, _ time.Time) error {
-		var found bool
-		var err error
-		if w, found, err = t.FindWorkspace(ctx, by.Workspace); err != nil {
+// Me is what a caller is told about where they are and what they may.
+type Me struct {
+	Workspace Workspace
+	Standing  auth.Standing
+}
+
+// Me returns the caller's workspace and standing. Whoever is accepted may ask.
+func (s *Service) Me(ctx context.Context, by auth.Caller) (Me, error) {
+	var me Me
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "me.find", Need: auth.Signed}, func(ctx context.Context, t Tx, standing auth.Standing, _ time.Time) error {
+		w, found, err := t.FindWorkspace(ctx, by.Workspace)
+		if err != nil {
 			return err
 		}
 		if !found {
 			return fault.Unauthenticated()
 		}
+		me = Me{Workspace: w, Standing: standing}
 		return nil
 	})
-	return w, err
+	return me, err
 }
 
 // Found writes a new workspace with its builtin group into the caller's

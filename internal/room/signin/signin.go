@@ -5,6 +5,7 @@ package signin
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
@@ -167,14 +168,35 @@ type Tx interface {
 	MarkUserSeen(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
 }
 
+// RelyingParty is Keyhold as the website that asks for passkeys. The room and the
+// flows that register passkeys share one. Use NewRelyingParty.
+type RelyingParty struct {
+	party *webauthn.WebAuthn
+	id    string
+}
+
+// NewRelyingParty returns the relying party of that id, the host of the public
+// URL, and origin, its scheme, host and port. It fails if they cannot be one's.
+func NewRelyingParty(rpID, origin string) (*RelyingParty, error) {
+	party, err := webauthn.New(&webauthn.Config{
+		RPID: rpID, RPDisplayName: "Keyhold", RPOrigins: []string{origin},
+		AttestationPreference: protocol.PreferNoAttestation,
+		AuthenticatorSelection: protocol.AuthenticatorSelection{
+			ResidentKey: protocol.ResidentKeyRequirementRequired, RequireResidentKey: new(true),
+			UserVerification: protocol.VerificationRequired,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the relying party %s: %w", rpID, err)
+	}
+	return &RelyingParty{party: party, id: rpID}, nil
+}
+
 // Config is what the room is made from.
 type Config struct {
 	Store tx.Runner[Tx]
 	Clock clock.Clock
-	// RPID is the relying party id: the host of the public URL.
-	RPID string
-	// Origin is the public URL's origin: scheme, host and port.
-	Origin string
+	Party *RelyingParty
 	// LinksSignIn lets links open a session without a passkey. Demo only.
 	LinksSignIn bool
 }
@@ -184,28 +206,15 @@ type Service struct {
 	gate  activity.Gate[Tx]
 	store tx.Runner[Tx]
 	clock clock.Clock
-	party *webauthn.WebAuthn
-	rpID  string
+	rp    *RelyingParty
 	links bool
 }
 
-// New returns the room. It fails if RPID or Origin cannot be a relying party's.
-func New(c Config) (*Service, error) {
-	party, err := webauthn.New(&webauthn.Config{
-		RPID: c.RPID, RPDisplayName: "Keyhold", RPOrigins: []string{c.Origin},
-		AttestationPreference: protocol.PreferNoAttestation,
-		AuthenticatorSelection: protocol.AuthenticatorSelection{
-			ResidentKey: protocol.ResidentKeyRequirementRequired, RequireResidentKey: new(true),
-			UserVerification: protocol.VerificationRequired,
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
+// New returns the room.
+func New(c Config) *Service {
 	return &Service{
-		gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, store: c.Store, clock: c.Clock,
-		party: party, rpID: c.RPID, links: c.LinksSignIn,
-	}, nil
+		gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, store: c.Store, clock: c.Clock, rp: c.Party, links: c.LinksSignIn,
+	}
 }
 
 // Account is what a signed-in person is told about themselves.
@@ -218,7 +227,7 @@ type Account struct {
 // Account returns the caller's own account. Callers are administrators.
 func (s *Service) Account(ctx context.Context, by auth.Caller) (Account, error) {
 	var a Account
-	err := s.gate.Read(ctx, by, activity.Attempt{Action: "account.find", Need: auth.Signed}, func(ctx context.Context, t Tx, now time.Time) error {
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "account.find", Need: auth.Signed}, func(ctx context.Context, t Tx, standing auth.Standing, _ time.Time) error {
 		var found bool
 		var err error
 		if a.Person, found, err = t.FindPerson(ctx, by.Workspace, by.User); err != nil {
@@ -227,9 +236,7 @@ func (s *Service) Account(ctx context.Context, by auth.Caller) (Account, error) 
 		if !found {
 			return fault.Unauthenticated()
 		}
-		if a.Standing, err = t.CallerStanding(ctx, by, now); err != nil {
-			return err
-		}
+		a.Standing = standing
 		a.Passkeys, err = t.ListPasskeys(ctx, by.Workspace, by.User)
 		return err
 	})

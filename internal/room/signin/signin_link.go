@@ -161,14 +161,8 @@ func (s *Service) SignInByLink(ctx context.Context, by auth.Caller, value secret
 		if f, err := SpendLink(ctx, t, l.SetupLink, now); f != nil || err != nil {
 			return f, err
 		}
-		opened, err = s.open(ctx, t, by, l.Person, OpenedByLink, now)
+		opened, err = s.rp.OpenSession(ctx, t, by, l.Person, OpenedByLink, now)
 		return nil, err
 	})
 	return opened, err
-}
-
-// OpenSession opens a session by a passkey that was just registered, inside the
-// caller's transaction. It is for the flows that register passkeys.
-func (s *Service) OpenSession(ctx context.Context, t Tx, by auth.Caller, p Person, now time.Time) (Opened, error) {
-	return s.open(ctx, t, by, p, OpenedByPasskey, now)
 }

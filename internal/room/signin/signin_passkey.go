@@ -57,13 +57,13 @@ func over() *fault.Error {
 // NewRegistration makes the challenge for a new passkey of the person, who need
 // not exist yet, and the ceremony to store. note comes back from CheckRegistration.
 // It is for the flows that decide who may register.
-func (s *Service) NewRegistration(p Person, existing []Passkey, note any, now time.Time) (Challenge, Ceremony, error) {
+func (r *RelyingParty) NewRegistration(p Person, existing []Passkey, note any, now time.Time) (Challenge, Ceremony, error) {
 	a := account{person: p}
 	var exclude []protocol.CredentialDescriptor
 	for _, k := range existing {
 		exclude = append(exclude, protocol.CredentialDescriptor{Type: protocol.PublicKeyCredentialType, CredentialID: k.CredentialID})
 	}
-	creation, session, err := s.party.BeginRegistration(a, webauthn.WithExclusions(exclude))
+	creation, session, err := r.party.BeginRegistration(a, webauthn.WithExclusions(exclude))
 	if err != nil {
 		return Challenge{}, Ceremony{}, fmt.Errorf("beginning a registration: %w", err)
 	}
@@ -90,7 +90,7 @@ func newChallenge(c Ceremony, options any, session *webauthn.SessionData, note a
 // CheckRegistration judges an authenticator's answer to a registration and
 // returns the new passkey; note is filled with what NewRegistration was given.
 // Nothing is written and the ceremony is not spent.
-func (s *Service) CheckRegistration(c Ceremony, p Person, response []byte, note any, now time.Time) (Passkey, error) {
+func (r *RelyingParty) CheckRegistration(c Ceremony, p Person, response []byte, note any, now time.Time) (Passkey, error) {
 	if c.Purpose != PurposeRegister || !now.Before(c.ExpiresAt) {
 		return Passkey{}, over()
 	}
@@ -108,7 +108,7 @@ func (s *Service) CheckRegistration(c Ceremony, p Person, response []byte, note 
 	if err != nil {
 		return Passkey{}, rejected(err)
 	}
-	credential, err := s.party.CreateCredential(account{person: Person{User: c.User, Email: p.Email, Name: p.Name}}, data.Session, parsed)
+	credential, err := r.party.CreateCredential(account{person: Person{User: c.User, Email: p.Email, Name: p.Name}}, data.Session, parsed)
 	if err != nil {
 		return Passkey{}, rejected(err)
 	}
@@ -158,7 +158,7 @@ func (s *Service) BeginStepUp(ctx context.Context, by auth.Caller) (Challenge, e
 }
 
 func (s *Service) beginAssertion(ctx context.Context, c Ceremony) (Challenge, error) {
-	assertion, session, err := s.party.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
+	assertion, session, err := s.rp.party.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
 		return Challenge{}, fmt.Errorf("beginning a sign-in: %w", err)
 	}
@@ -193,7 +193,7 @@ func (s *Service) FinishSignIn(ctx context.Context, by auth.Caller, ceremony id.
 			f := rejected(errors.New("the person is no administrator"))
 			return f, errors.Join(err, activity.Refuse(ctx, t, as, activity.Attempt{Action: "session.open", Target: userParty(proof.person)}, "not_an_administrator", now))
 		}
-		opened, err = s.open(ctx, t, by, proof.person, OpenedByPasskey, now)
+		opened, err = s.rp.OpenSession(ctx, t, by, proof.person, OpenedByPasskey, now)
 		return nil, err
 	})
 	return opened, err
@@ -217,7 +217,7 @@ func (s *Service) FinishStepUp(ctx context.Context, by auth.Caller, ceremony id.
 				return nil, err
 			}
 			return nil, activity.Append(ctx, t, by, activity.Event{
-				Action: "session.step_up", Target: userParty(proof.person), User: by.User, RPID: s.rpID,
+				Action: "session.step_up", Target: userParty(proof.person), User: by.User, RPID: s.rp.id,
 			}, now)
 		})
 }
@@ -273,7 +273,7 @@ func (s *Service) prove(ctx context.Context, ceremony id.Ceremony, purpose Purpo
 		return out, fmt.Errorf("reading passkey %s: %w", out.passkey.ID, err)
 	}
 	holder := account{person: out.person, credentials: []webauthn.Credential{known}}
-	used, err := s.party.ValidateDiscoverableLogin(func(_, _ []byte) (webauthn.User, error) { return holder, nil }, data.Session, parsed)
+	used, err := s.rp.party.ValidateDiscoverableLogin(func(_, _ []byte) (webauthn.User, error) { return holder, nil }, data.Session, parsed)
 	if err != nil {
 		return out, rejected(err)
 	}

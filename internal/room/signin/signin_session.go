@@ -31,8 +31,9 @@ func newSession(by auth.Caller, p Person, how OpenedBy, now time.Time) (Session,
 	return s, Opened{Token: value, ExpiresAt: s.ExpiresAt}
 }
 
-// open writes a session, the person's last activity and the sign-in's line.
-func (s *Service) open(ctx context.Context, t Tx, by auth.Caller, p Person, how OpenedBy, now time.Time) (Opened, error) {
+// OpenSession writes a session, the person's last activity and the sign-in's line
+// into the caller's transaction. It is for whoever has just proved the person.
+func (r *RelyingParty) OpenSession(ctx context.Context, t Tx, by auth.Caller, p Person, how OpenedBy, now time.Time) (Opened, error) {
 	session, opened := newSession(by, p, how, now)
 	if err := t.InsertSession(ctx, session); err != nil {
 		return Opened{}, err
@@ -46,7 +47,7 @@ func (s *Service) open(ctx context.Context, t Tx, by auth.Caller, p Person, how 
 	}
 	opened.Caller = caller(by, session, p, a)
 	return opened, activity.Append(ctx, t, opened.Caller, activity.Event{
-		Action: "session.open", Detail: string(how), Target: userParty(p), User: p.User, RPID: s.rpID,
+		Action: "session.open", Detail: string(how), Target: userParty(p), User: p.User, RPID: r.id,
 	}, now)
 }
 

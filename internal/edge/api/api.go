@@ -1,0 +1,169 @@
+// Package api is the REST API: it parses a request, calls one room or flow, and
+// renders the answer. The OpenAPI document is made from the same types.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/edge/kit"
+	"github.com/keyhold/keyhold/internal/edge/kit/assets"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/directory"
+)
+
+// Prefix is where the API's paths begin.
+const Prefix = "/api/v1"
+
+// maxBody bounds a request's body, in bytes.
+const maxBody = 64 << 10
+
+// Config is what the API is made from. All fields are required.
+type Config struct {
+	Kit       *kit.Kit
+	Assets    *assets.Assets
+	Cursors   kit.Cursors
+	Directory *directory.Service
+	APIKeys   *apikey.Service
+	Record    *activity.Record
+	Version   string
+}
+
+// API answers the REST paths. Use New.
+type API struct {
+	c    Config
+	huma huma.API
+}
+
+// New returns the API and mounts it on mux, with its OpenAPI document and the
+// pages that show it: route registration.
+func New(mux *http.ServeMux, c Config) (*API, error) {
+	// huma makes all its errors by these two.
+	huma.NewErrorWithContext = newProblem
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return newProblem(nil, status, message, errs...)
+	}
+	config := huma.DefaultConfig("Keyhold", c.Version)
+	config.Info.Description = apiDescription
+	config.CreateHooks = nil // no $schema fields and links in answers
+	config.DocsPath, config.OpenAPIPath, config.SchemasPath = "", "", ""
+	config.RejectUnknownQueryParameters = true
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token": {Type: "http", Scheme: "bearer", Description: "An Admin API key's token: kh_admin_…"},
+	}
+	config.Security = []map[string][]string{{"token": {}}}
+	config.Servers = []*huma.Server{{URL: c.Kit.PublicURL("")}}
+	a := &API{c: c, huma: humago.New(mux, config)}
+	a.huma.UseMiddleware(a.authenticate)
+
+	a.registerMe()
+	a.registerUsers()
+	a.registerActivities()
+	a.registerAPIKeys()
+
+	document, err := json.Marshal(a.huma.OpenAPI())
+	if err != nil {
+		return nil, fmt.Errorf("writing the OpenAPI document: %w", err)
+	}
+	mux.HandleFunc("GET "+Prefix+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(document) // the reader has gone: nothing to do about it
+	})
+	mux.HandleFunc("GET /api/docs", a.docs)
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, r, fault.NotFound("not_found", "There is nothing at this address."))
+	})
+	return a, nil
+}
+
+const apiDescription = "The API of a Keyhold workspace. What the panel can do, a program can do here with an Admin API key. " +
+	"Errors are RFC 9457 problems with a stable `code`. Lists take `limit` and `cursor` and answer `data` and `next_cursor`. Times are RFC 3339 in UTC."
+
+// OpenAPI returns the API's document.
+func (a *API) OpenAPI() *huma.OpenAPI { return a.huma.OpenAPI() }
+
+type callerKey struct{}
+
+// callerOf returns the caller whom authenticate put into the context.
+func callerOf(ctx context.Context) auth.Caller {
+	c, _ := ctx.Value(callerKey{}).(auth.Caller)
+	return c
+}
+
+// authenticate turns a token, or a panel session's cookie, into the caller before
+// anything else of the request is looked at.
+func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	c, err := a.caller(r)
+	if err != nil {
+		writeProblem(w, r, err)
+		return
+	}
+	next(huma.WithValue(ctx, callerKey{}, c))
+}
+
+func (a *API) caller(r *http.Request) (auth.Caller, error) {
+	values := r.Header.Values("Authorization")
+	switch {
+	case len(values) > 1:
+		return auth.Caller{}, fault.Unauthenticated()
+	case len(values) == 0:
+		return a.c.Kit.SessionCaller(r)
+	}
+	c, err := a.c.APIKeys.Verify(r.Context(), kit.Nobody(r.Context()), bearer(values[0]), apikey.Admin)
+	if err == nil {
+		kit.NoteCaller(r.Context(), c)
+	}
+	return c, err
+}
+
+// bearer returns the token of an Authorization header; a bare token counts too.
+func bearer(value string) string {
+	scheme, token, found := strings.Cut(value, " ")
+	if !found {
+		return value
+	}
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// operation describes an operation of the API; errors lists the statuses that it
+// answers beside success, 401, 403 and 422.
+func operation(id, method, path, summary, description string, errors ...int) huma.Operation {
+	tag, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return huma.Operation{
+		OperationID: id, Method: method, Path: Prefix + path, Summary: summary, Description: description, Tags: []string{tag},
+		MaxBodyBytes: maxBody, Errors: append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity}, errors...),
+	}
+}
+
+// register adds an operation whose handler returns faults.
+func register[I, O any](a *API, op huma.Operation, handle func(ctx context.Context, by auth.Caller, in *I) (*O, error)) {
+	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, callerOf(ctx), in)
+		if err != nil {
+			return nil, problemOf(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// optionalTime is a time for JSON: null if it is zero.
+func optionalTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"strconv"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+)
+
+const activityColumns = `a.id, a.workspace, a.idx, a.at, a.action, a.outcome, a.reason, a.detail, a.count,
+	a.actor_type, a.actor_id, a.actor_name, a.ip, a.agent, a.actor_salt, a.actor_digest,
+	a.target_type, a.target_id, a.target_name, a.target_salt, a.target_digest,
+	a.user_id, a.rp_id, a.request_id, a.hash`
+
+func scanActivity(row scanner) (r activity.Row, err error) {
+	var index sql.NullInt64
+	var at int64
+	err = row.Scan(&r.ID, &r.Workspace, &index, &at, &r.Action, &r.Outcome, &r.Reason, &r.Detail, &r.Count,
+		&r.Actor.Type, &r.Actor.ID, &r.Actor.Name, &r.IP, &r.Agent, &r.ActorSalt, &r.ActorDigest,
+		&r.Target.Type, &r.Target.ID, &r.Target.Name, &r.TargetSalt, &r.TargetDigest,
+		&r.User, &r.RPID, &r.RequestID, &r.Hash)
+	r.Index, r.At = index.Int64, moment(at)
+	r.ActorErased, r.TargetErased = r.ActorSalt == nil, r.TargetSalt == nil
+	return r, err
+}
+
+func scanEvent(row scanner) (activity.Event, error) {
+	r, err := scanActivity(row)
+	return r.Event, err
+}
+
+// InsertActivity satisfies activity.Tx.
+func (t *Tx) InsertActivity(ctx context.Context, r activity.Row) error {
+	return t.must(ctx, `
+		INSERT INTO activity (id, workspace, at, action, outcome, reason, detail, count,
+			actor_type, actor_id, actor_name, ip, agent, actor_salt, actor_digest,
+			target_type, target_id, target_name, target_salt, target_digest, user_id, rp_id, request_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`,
+		r.ID, r.Workspace, millis(r.At), r.Action, string(r.Outcome), r.Reason, r.Detail, r.Count,
+		r.Actor.Type, r.Actor.ID, r.Actor.Name, r.IP, r.Agent, r.ActorSalt, r.ActorDigest,
+		r.Target.Type, r.Target.ID, r.Target.Name, r.TargetSalt, r.TargetDigest, r.User, r.RPID, r.RequestID)
+}
+
+// CountRefusal satisfies activity.GateTx.
+func (t *Tx) CountRefusal(ctx context.Context, r activity.Refusal, now time.Time, window time.Duration) (int, error) {
+	// The row is made or counted up in one statement, so that two refusals at once
+	// cannot both be the first.
+	n, _, err := find(ctx, t, value[int64], `
+		INSERT INTO refusal (workspace, caller, action, reason, since, n) VALUES ($1, $2, $3, $4, $5, 0)
+		ON CONFLICT (workspace, caller, action, reason) DO UPDATE SET n = refusal.n + 1
+		RETURNING CASE WHEN since <= $6 THEN n WHEN n = 0 THEN 1 ELSE 0 END`,
+		r.Workspace, r.Caller, r.Action, r.Reason, millis(now), millis(now.Add(-window)))
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	return int(n), t.must(ctx, `
+		UPDATE refusal SET since = $5, n = 0 WHERE workspace = $1 AND caller = $2 AND action = $3 AND reason = $4`,
+		r.Workspace, r.Caller, r.Action, r.Reason, millis(now))
+}
+
+// ListActivities satisfies activity.RecordTx.
+func (t *Tx) ListActivities(ctx context.Context, w id.Workspace, q activity.Query) (page.Page[activity.Event], error) {
+	l := &listQuery{from: "activity a"}
+	l.filter("a.workspace = ?", w)
+	if q.User != "" {
+		l.filter("a.user_id = ?", q.User)
+	}
+	if q.Action != "" {
+		l.filter("a.action = ?", q.Action)
+	}
+	if q.Outcome != "" {
+		l.filter("a.outcome = ?", string(q.Outcome))
+	}
+	if !q.From.IsZero() {
+		l.filter("a.at >= ?", millis(q.From))
+	}
+	if !q.To.IsZero() {
+		l.filter("a.at < ?", millis(q.To))
+	}
+	return list(ctx, t, l, activityColumns, ordering{column: "a.at", number: true}, "a.id", q.Page, scanEvent, func(e activity.Event) page.Position {
+		return page.Position{Value: strconv.FormatInt(millis(e.At), 10), ID: string(e.ID)}
+	})
+}
+
+// UnsealedWorkspaces satisfies activity.ChainTx.
+func (t *Tx) UnsealedWorkspaces(ctx context.Context, after id.Workspace, limit int) ([]id.Workspace, error) {
+	return collect(ctx, t, value[id.Workspace], `
+		SELECT DISTINCT workspace FROM activity WHERE idx IS NULL AND workspace > $1 ORDER BY workspace LIMIT $2`, after, limit)
+}
+
+// ActivityHead satisfies activity.ChainTx.
+func (t *Tx) ActivityHead(ctx context.Context, w id.Workspace) (activity.Head, error) {
+	h, _, err := find(ctx, t, func(row scanner) (h activity.Head, err error) {
+		err = row.Scan(&h.Index, &h.Hash)
+		return h, err
+	}, `SELECT idx, hash FROM activity_head WHERE workspace = $1`, w)
+	return h, err
+}
+
+// UnsealedActivities satisfies activity.ChainTx.
+func (t *Tx) UnsealedActivities(ctx context.Context, w id.Workspace, limit int) ([]activity.Row, error) {
+	return collect(ctx, t, scanActivity, `
+		SELECT `+activityColumns+` FROM activity a WHERE a.workspace = $1 AND a.idx IS NULL ORDER BY a.at, a.id LIMIT $2`, w, limit)
+}
+
+// SealActivity satisfies activity.ChainTx.
+func (t *Tx) SealActivity(ctx context.Context, r activity.Row) error {
+	return t.must(ctx, `
+		UPDATE activity SET idx = $3, hash = $4 WHERE workspace = $1 AND id = $2 AND idx IS NULL`, r.Workspace, r.ID, r.Index, r.Hash)
+}
+
+// MoveActivityHead satisfies activity.ChainTx.
+func (t *Tx) MoveActivityHead(ctx context.Context, w id.Workspace, from, to activity.Head) (bool, error) {
+	return t.one(ctx, `
+		UPDATE activity_head SET idx = $2, hash = $3 WHERE workspace = $1 AND idx = $4`, w, to.Index, to.Hash, from.Index)
+}
+
+// SealedActivities satisfies activity.RecordTx.
+func (t *Tx) SealedActivities(ctx context.Context, w id.Workspace, after int64, limit int) ([]activity.Row, error) {
+	return collect(ctx, t, scanActivity, `
+		SELECT `+activityColumns+` FROM activity a
+		WHERE a.workspace = $1 AND a.idx IS NOT NULL AND a.idx > $2 ORDER BY a.idx LIMIT $3`, w, after, limit)
+}
+
+// CountUnsealedActivities satisfies activity.RecordTx.
+func (t *Tx) CountUnsealedActivities(ctx context.Context, w id.Workspace) (int64, error) {
+	return t.number(ctx, `SELECT COUNT(*) FROM activity WHERE workspace = $1 AND idx IS NULL`, w)
+}

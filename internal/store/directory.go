@@ -1,0 +1,203 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/room/directory"
+)
+
+// InsertWorkspace satisfies directory.Tx.
+func (t *Tx) InsertWorkspace(ctx context.Context, w directory.Workspace) error {
+	if err := t.must(ctx, `
+		INSERT INTO workspace (id, name, sealing_key, cursor_secret, created_at)
+		VALUES ($1, $2, $3, $4, $5)`, w.ID, w.Name, w.SealingKey, w.CursorSecret, millis(w.CreatedAt)); err != nil {
+		return err
+	}
+	return t.must(ctx, `INSERT INTO activity_head (workspace, idx, hash) VALUES ($1, 0, $2)`, w.ID, []byte{})
+}
+
+// FindWorkspace satisfies directory.Tx.
+func (t *Tx) FindWorkspace(ctx context.Context, w id.Workspace) (directory.Workspace, bool, error) {
+	return find(ctx, t, scanWorkspace, `
+		SELECT id, name, sealing_key, cursor_secret, created_at FROM workspace WHERE id = $1`, w)
+}
+
+// ListWorkspaces satisfies join.Tx.
+func (t *Tx) ListWorkspaces(ctx context.Context) ([]directory.Workspace, error) {
+	return collect(ctx, t, scanWorkspace, `
+		SELECT id, name, sealing_key, cursor_secret, created_at FROM workspace ORDER BY name, id LIMIT 1000`)
+}
+
+// RenameWorkspace satisfies join.Tx.
+func (t *Tx) RenameWorkspace(ctx context.Context, w id.Workspace, name string) error {
+	return t.must(ctx, `UPDATE workspace SET name = $2 WHERE id = $1`, w, name)
+}
+
+func scanWorkspace(row scanner) (w directory.Workspace, err error) {
+	var created int64
+	err = row.Scan(&w.ID, &w.Name, &w.SealingKey, &w.CursorSecret, &created)
+	w.CreatedAt = moment(created)
+	return w, err
+}
+
+const userColumns = `u.id, u.workspace, u.user_id, u.email, u.first_name, u.last_name, u.phone, u.employee_id,
+	u.language, u.timezone, u.auditable, u.status, u.revision, u.created_at, u.last_activity_at`
+
+func scanUser(row scanner) (u directory.User, err error) {
+	var created, last int64
+	err = row.Scan(&u.ID, &u.Workspace, &u.UserID, &u.Email, &u.FirstName, &u.LastName, &u.Phone, &u.EmployeeID,
+		&u.Language, &u.Timezone, &u.Auditable, &u.Status, &u.Revision, &created, &last)
+	u.CreatedAt, u.LastActivityAt = moment(created), moment(last)
+	return u, err
+}
+
+// nameFold is how users are sorted by name: as they are shown.
+func nameFold(u directory.User) string { return directory.Fold(u.Name()) }
+
+// InsertUser satisfies directory.Tx. It keeps the search terms and the tally.
+func (t *Tx) InsertUser(ctx context.Context, u directory.User) error {
+	if err := t.must(ctx, `
+		INSERT INTO directory_user (id, workspace, user_id, user_id_fold, email, email_fold, first_name, last_name, name_fold,
+			phone, employee_id, language, timezone, auditable, status, revision, created_at, last_activity_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+		u.ID, u.Workspace, u.UserID, directory.Fold(u.UserID), u.Email, directory.Fold(u.Email), u.FirstName, u.LastName, nameFold(u),
+		u.Phone, u.EmployeeID, u.Language, u.Timezone, u.Auditable, string(u.Status), u.Revision, millis(u.CreatedAt), millis(u.LastActivityAt)); err != nil {
+		return err
+	}
+	if err := t.addTally(ctx, u.Workspace, "users", 1); err != nil {
+		return err
+	}
+	return t.addTerms(ctx, u.Workspace, "user", string(u.ID), directory.Terms(u))
+}
+
+// UpdateUser satisfies directory.Tx.
+func (t *Tx) UpdateUser(ctx context.Context, u directory.User) error {
+	if err := t.must(ctx, `
+		UPDATE directory_user SET user_id = $3, user_id_fold = $4, email = $5, email_fold = $6, first_name = $7, last_name = $8,
+			name_fold = $9, phone = $10, employee_id = $11, language = $12, timezone = $13, auditable = $14, revision = $15
+		WHERE workspace = $1 AND id = $2`,
+		u.Workspace, u.ID, u.UserID, directory.Fold(u.UserID), u.Email, directory.Fold(u.Email), u.FirstName, u.LastName,
+		nameFold(u), u.Phone, u.EmployeeID, u.Language, u.Timezone, u.Auditable, u.Revision); err != nil {
+		return err
+	}
+	return t.replaceTerms(ctx, u.Workspace, "user", string(u.ID), directory.Terms(u))
+}
+
+// FindUser satisfies directory.Tx.
+func (t *Tx) FindUser(ctx context.Context, w id.Workspace, u id.User) (directory.User, bool, error) {
+	return find(ctx, t, scanUser, `SELECT `+userColumns+` FROM directory_user u WHERE u.workspace = $1 AND u.id = $2`, w, u)
+}
+
+// UserNameTaken satisfies directory.Tx.
+func (t *Tx) UserNameTaken(ctx context.Context, w id.Workspace, folded string, except id.User) (bool, error) {
+	return t.exists(ctx, `SELECT 1 FROM directory_user WHERE workspace = $1 AND user_id_fold = $2 AND id <> $3`, w, folded, except)
+}
+
+// UserEmailTaken satisfies directory.Tx.
+func (t *Tx) UserEmailTaken(ctx context.Context, w id.Workspace, folded string, except id.User) (bool, error) {
+	return t.exists(ctx, `SELECT 1 FROM directory_user WHERE workspace = $1 AND email_fold = $2 AND id <> $3`, w, folded, except)
+}
+
+// userOrdering returns the order of that name, by the shown name if it is none.
+func userOrdering(sort string) (ordering, func(directory.User) string) {
+	switch sort {
+	case directory.SortEmail:
+		return ordering{column: "u.email_fold"}, func(u directory.User) string { return directory.Fold(u.Email) }
+	case directory.SortUserID:
+		return ordering{column: "u.user_id_fold"}, func(u directory.User) string { return directory.Fold(u.UserID) }
+	case directory.SortCreated:
+		return ordering{column: "u.created_at", number: true}, func(u directory.User) string { return number(u.CreatedAt) }
+	case directory.SortLastActivity:
+		return ordering{column: "u.last_activity_at", number: true}, func(u directory.User) string { return number(u.LastActivityAt) }
+	}
+	return ordering{column: "u.name_fold"}, nameFold
+}
+
+func number(at time.Time) string { return strconv.FormatInt(millis(at), 10) }
+
+// ListUsers satisfies directory.Tx.
+func (t *Tx) ListUsers(ctx context.Context, w id.Workspace, q directory.Query) (page.Page[directory.User], error) {
+	l := &listQuery{from: "directory_user u"}
+	l.filter("u.workspace = ?", w)
+	if q.Status != "" {
+		l.filter("u.status = ?", string(q.Status))
+	}
+	words, err := t.rarestFirst(ctx, w, "user", q.Words)
+	if err != nil {
+		return page.Page[directory.User]{}, err
+	}
+	for _, word := range words {
+		l.word(w, "user", "u.id", word)
+	}
+	unfiltered := q.Status == "" && len(words) == 0
+	wantsTotal := q.Page.WithTotal
+	q.Page.WithTotal = wantsTotal && !unfiltered
+	o, valueOf := userOrdering(q.Page.Sort)
+	out, err := list(ctx, t, l, userColumns, o, "u.id", q.Page, scanUser, func(u directory.User) page.Position {
+		return page.Position{Value: valueOf(u), ID: string(u.ID)}
+	})
+	if err == nil && wantsTotal && unfiltered {
+		var n int64
+		n, err = t.tally(ctx, w, "users")
+		out.Total = int(n)
+	}
+	return out, err
+}
+
+// InsertGroup satisfies directory.Tx.
+func (t *Tx) InsertGroup(ctx context.Context, g directory.Group) error {
+	return t.must(ctx, `
+		INSERT INTO directory_group (id, workspace, name, name_fold, description, builtin, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`, g.ID, g.Workspace, g.Name, directory.Fold(g.Name), g.Description, g.Builtin, millis(g.CreatedAt))
+}
+
+// GroupNameTaken satisfies directory.Tx.
+func (t *Tx) GroupNameTaken(ctx context.Context, w id.Workspace, folded string) (bool, error) {
+	return t.exists(ctx, `SELECT 1 FROM directory_group WHERE workspace = $1 AND name_fold = $2`, w, folded)
+}
+
+func scanGroup(row scanner) (g directory.Group, err error) {
+	var created int64
+	err = row.Scan(&g.ID, &g.Workspace, &g.Name, &g.Description, &g.Builtin, &created)
+	g.CreatedAt = moment(created)
+	return g, err
+}
+
+// ListGroups satisfies directory.Tx.
+func (t *Tx) ListGroups(ctx context.Context, w id.Workspace) ([]directory.Group, error) {
+	return collect(ctx, t, scanGroup, `
+		SELECT id, workspace, name, description, builtin, created_at FROM directory_group
+		WHERE workspace = $1 ORDER BY builtin DESC, name_fold, id LIMIT 1000`, w)
+}
+
+// ListUserGroups satisfies directory.Tx.
+func (t *Tx) ListUserGroups(ctx context.Context, w id.Workspace, u id.User) ([]directory.Group, error) {
+	return collect(ctx, t, scanGroup, `
+		SELECT g.id, g.workspace, g.name, g.description, g.builtin, g.created_at FROM directory_group g
+		WHERE g.workspace = $1 AND (g.builtin = TRUE OR EXISTS (
+			SELECT 1 FROM directory_membership m WHERE m.workspace = g.workspace AND m.group_id = g.id AND m.user_id = $2))
+		ORDER BY g.builtin DESC, g.name_fold, g.id LIMIT 1000`, w, u)
+}
+
+// InsertMembership satisfies directory.Tx.
+func (t *Tx) InsertMembership(ctx context.Context, w id.Workspace, g id.Group, u id.User, now time.Time) error {
+	return t.must(ctx, `
+		INSERT INTO directory_membership (workspace, group_id, user_id, created_at) VALUES ($1, $2, $3, $4)`, w, g, u, millis(now))
+}
+
+// HeldPermissions satisfies directory.Tx.
+func (t *Tx) HeldPermissions(ctx context.Context, w id.Workspace, u id.User) (auth.Permissions, error) {
+	a, found, err := t.FindAdministrator(ctx, w, u)
+	if err != nil || !found {
+		return nil, err
+	}
+	if a.Owner {
+		return auth.All(), nil
+	}
+	return a.Permissions, nil
+}

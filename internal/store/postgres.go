@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/tx"
+	"github.com/keyhold/keyhold/internal/store/migrations"
+)
+
+const (
+	postgresConnections = 16
+	// postgresPatience bounds a writing transaction that no caller waits for any
+	// more, and one whose server does not answer.
+	postgresPatience = 30 * time.Second
+	// serializationTries is how often a transaction is run that the engine ends
+	// for the sake of others (40001, 40P01).
+	serializationTries = 10
+)
+
+type postgresEngine struct{ db *sql.DB }
+
+func openPostgres(ctx context.Context, url string) (*postgresEngine, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		// pgx repeats the URL in its error, password and all.
+		return nil, errors.New("the database URL is not one: it looks like postgres://user:password@host:5432/name?sslmode=…")
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "keyhold"
+	}
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(postgresConnections)
+	db.SetMaxIdleConns(postgresConnections)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("connecting to PostgreSQL at %s: %w", config.Host, err), db.Close())
+	}
+	return &postgresEngine{db: db}, nil
+}
+
+// sqlTx runs statements in a transaction of database/sql.
+type sqlTx struct{ tx *sql.Tx }
+
+func (t sqlTx) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return t.tx.ExecContext(ctx, query, args...)
+}
+
+func (t sqlTx) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return t.tx.QueryContext(ctx, query, args...)
+}
+
+func (e *postgresEngine) write(ctx context.Context, fn tx.Func[*Tx]) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// Once begun, the outcome is waited for: a caller who leaves does not undo.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), postgresPatience)
+	defer cancel()
+	for try := 1; ; try++ {
+		f, err := e.attempt(ctx, fn)
+		if err == nil {
+			return outcome(f)
+		}
+		if try == serializationTries || !mayRetry(err) {
+			return err
+		}
+		if err := pause(ctx, time.Duration(1+rand.IntN(4<<min(try, 6)))*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func (e *postgresEngine) attempt(ctx context.Context, fn tx.Func[*Tx]) (f *fault.Error, err error) {
+	t, err := e.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return nil, fmt.Errorf("beginning a transaction: %w", err)
+	}
+	committed := false
+	defer func() {
+		if !committed {
+			_ = t.Rollback() // after a failed commit there is nothing to roll back
+		}
+	}()
+	f, err = fn(ctx, &Tx{s: sqlTx{t}, postgres: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Commit(); err != nil {
+		return nil, fmt.Errorf("committing: %w", err)
+	}
+	committed = true
+	return f, nil
+}
+
+// mayRetry says whether the engine ended the transaction for the sake of others:
+// serialization failure, deadlock.
+func mayRetry(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (e *postgresEngine) read(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	t, err := e.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("beginning a snapshot: %w", err)
+	}
+	defer func() { _ = t.Rollback() }() // nothing was written
+	return fn(ctx, &Tx{s: sqlTx{t}, postgres: true})
+}
+
+func (e *postgresEngine) migrate(ctx context.Context) ([]string, error) {
+	return migrateUp(ctx, postgresDialect, e.db, migrations.Postgres)
+}
+
+func (e *postgresEngine) pending(ctx context.Context) (bool, error) {
+	return hasPending(ctx, postgresDialect, e.db, migrations.Postgres)
+}
+
+func (e *postgresEngine) ping(ctx context.Context) error { return e.db.PingContext(ctx) }
+
+func (e *postgresEngine) name() string { return "postgres" }
+
+func (e *postgresEngine) close() error { return e.db.Close() }

@@ -1,0 +1,109 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/keyhold/keyhold/internal/base/page"
+)
+
+// listQuery joins constant fragments into the query of a filtered, sorted and
+// keyset-paged list. It is the one place where SQL is put together; values are
+// always arguments.
+type listQuery struct {
+	from  string // constant: "directory_user u"
+	where []string
+	args  []any
+}
+
+// arg adds a value and returns its placeholder.
+func (q *listQuery) arg(v any) string {
+	q.args = append(q.args, v)
+	return "$" + strconv.Itoa(len(q.args))
+}
+
+// filter adds a condition whose one ? stands for the value. The fragment is a
+// constant.
+func (q *listQuery) filter(fragment string, v any) {
+	q.where = append(q.where, strings.Replace(fragment, "?", q.arg(v), 1))
+}
+
+// word adds the condition that a row has a term that begins with the word. id is
+// the column of the row's id, kind the terms' kind; both are constants.
+func (q *listQuery) word(workspace any, kind, id, word string) {
+	q.where = append(q.where, fmt.Sprintf(
+		"EXISTS (SELECT 1 FROM term x WHERE x.workspace = %s AND x.kind = '%s' AND x.id = %s AND x.term >= %s AND x.term < %s)",
+		q.arg(workspace), kind, id, q.arg(word), q.arg(word+"\U0010ffff")))
+}
+
+// ordering is one way to sort a list: a column and whether it holds numbers.
+type ordering struct {
+	column string
+	number bool
+}
+
+// after adds the condition that rows come after the position in the order.
+func (q *listQuery) after(o ordering, id string, r page.Request) error {
+	if r.After.IsZero() {
+		return nil
+	}
+	var v any = r.After.Value
+	if o.number {
+		n, err := strconv.ParseInt(r.After.Value, 10, 64)
+		if err != nil {
+			return fmt.Errorf("reading a position that we signed: %w", err)
+		}
+		v = n
+	}
+	than := ">"
+	if r.Descending {
+		than = "<"
+	}
+	q.where = append(q.where, fmt.Sprintf("(%s, %s) %s (%s, %s)", o.column, id, than, q.arg(v), q.arg(r.After.ID)))
+	return nil
+}
+
+// sql returns the query for one row more than the page holds, so that it is known
+// whether another page follows.
+func (q *listQuery) sql(columns string, o ordering, id string, r page.Request) string {
+	direction := " ASC"
+	if r.Descending {
+		direction = " DESC"
+	}
+	return "SELECT " + columns + " FROM " + q.from + " WHERE " + strings.Join(q.where, " AND ") +
+		" ORDER BY " + o.column + direction + ", " + id + direction + " LIMIT " + strconv.Itoa(r.Limit+1)
+}
+
+// count returns the query that counts all rows of the list.
+func (q *listQuery) count() string {
+	return "SELECT COUNT(*) FROM " + q.from + " WHERE " + strings.Join(q.where, " AND ")
+}
+
+// list runs the query and cuts the page; position gives a row's place in the order.
+func list[T any](ctx context.Context, t *Tx, q *listQuery, columns string, o ordering, id string, r page.Request,
+	scan func(scanner) (T, error), position func(T) page.Position,
+) (page.Page[T], error) {
+	out := page.Page[T]{Total: -1}
+	if r.WithTotal {
+		n, err := t.number(ctx, q.count(), q.args...)
+		if err != nil {
+			return out, err
+		}
+		out.Total = int(n)
+	}
+	if err := q.after(o, id, r); err != nil {
+		return out, err
+	}
+	rows, err := collect(ctx, t, scan, q.sql(columns, o, id, r), q.args...)
+	if err != nil {
+		return out, err
+	}
+	if len(rows) > r.Limit {
+		rows = rows[:r.Limit]
+		out.Next = position(rows[r.Limit-1])
+	}
+	out.Items = rows
+	return out, nil
+}

@@ -1,0 +1,45 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/room/signin"
+)
+
+// CallerStanding satisfies auth.StandingReader.
+func (t *Tx) CallerStanding(ctx context.Context, by auth.Caller, now time.Time) (auth.Standing, error) {
+	switch by.Kind {
+	case auth.System:
+		return auth.Standing{Active: true, Permissions: auth.All()}, nil
+	case auth.Administrator:
+		s, _, err := find(ctx, t, scanStanding, `
+			SELECT a.owner, a.permissions
+			FROM signin_session s JOIN signin_administrator a ON a.workspace = s.workspace AND a.user_id = s.user_id
+			WHERE s.id = $1 AND s.workspace = $2 AND s.user_id = $3
+				AND s.ended_at = 0 AND s.expires_at > $4 AND s.last_seen_at > $5`,
+			by.Session, by.Workspace, by.User, millis(now), millis(now.Add(-signin.SessionIdle)))
+		return s, err
+	case auth.APIKey:
+		s, _, err := find(ctx, t, scanStanding, `
+			SELECT FALSE, permissions FROM apikey
+			WHERE id = $1 AND workspace = $2 AND (expires_at = 0 OR expires_at > $3)`, by.APIKey, by.Workspace, millis(now))
+		return s, err
+	}
+	return auth.Standing{}, nil
+}
+
+// scanStanding reads the row of a caller who is accepted.
+func scanStanding(row scanner) (auth.Standing, error) {
+	var permissions string
+	s := auth.Standing{Active: true}
+	if err := row.Scan(&s.Owner, &permissions); err != nil {
+		return auth.Standing{}, err
+	}
+	s.Permissions = auth.PermissionsFromText(permissions)
+	if s.Owner {
+		s.Permissions = auth.All()
+	}
+	return s, nil
+}

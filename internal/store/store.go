@@ -1,0 +1,115 @@
+// Package store keeps every room's rows in SQL, on SQLite and on PostgreSQL,
+// with one text for both. It decides how transactions run (see tx.Runner) and
+// which index answers which question; it refuses to know any rule.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/tx"
+)
+
+// Store is an open database. It is safe for use by several goroutines.
+type Store struct{ e engine }
+
+// engine runs transactions: sqlite or postgres.
+type engine interface {
+	write(ctx context.Context, fn tx.Func[*Tx]) error
+	read(ctx context.Context, fn func(context.Context, *Tx) error) error
+	migrate(ctx context.Context) ([]string, error)
+	pending(ctx context.Context) (bool, error)
+	ping(ctx context.Context) error
+	close() error
+	name() string
+}
+
+// ErrClosed is returned for work that reaches the store after Close.
+var ErrClosed = errors.New("the store is closed")
+
+// OpenSQLite opens or makes the database file at path.
+func OpenSQLite(ctx context.Context, path string) (*Store, error) {
+	e, err := openSQLite(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	return &Store{e: e}, nil
+}
+
+// OpenPostgres connects to the database at url (postgres://…). The url may hold
+// a password: errors do not repeat it.
+func OpenPostgres(ctx context.Context, url string) (*Store, error) {
+	e, err := openPostgres(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{e: e}, nil
+}
+
+// Migrate brings the schema up to this version and returns the names of the
+// steps that it took. Several servers may call it at once: one works, the others
+// wait.
+func (s *Store) Migrate(ctx context.Context) ([]string, error) { return s.e.migrate(ctx) }
+
+// Pending says whether Migrate has anything to do.
+func (s *Store) Pending(ctx context.Context) (bool, error) { return s.e.pending(ctx) }
+
+// Ping says whether the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.e.ping(ctx) }
+
+// Engine returns the engine's name: "sqlite" or "postgres".
+func (s *Store) Engine() string { return s.e.name() }
+
+// Close waits for the transactions under way and closes the database.
+func (s *Store) Close() error { return s.e.close() }
+
+// For returns the store as the runner of a room's own storage interface T, which
+// *Tx must satisfy (store_test.go holds the list, checked by the compiler).
+func For[T any](s *Store) tx.Runner[T] { return runner[T]{s: s} }
+
+type runner[T any] struct{ s *Store }
+
+// as views the transaction as the room's interface.
+func as[T any](t *Tx) T {
+	view, ok := any(t).(T)
+	if !ok {
+		panic(fmt.Sprintf("store.Tx does not satisfy %T", *new(T)))
+	}
+	return view
+}
+
+func (r runner[T]) Write(ctx context.Context, fn tx.Func[T]) error {
+	return r.s.e.write(ctx, func(ctx context.Context, t *Tx) (*fault.Error, error) { return fn(ctx, as[T](t)) })
+}
+
+func (r runner[T]) Read(ctx context.Context, fn func(ctx context.Context, t T) error) error {
+	return r.s.e.read(ctx, func(ctx context.Context, t *Tx) error { return fn(ctx, as[T](t)) })
+}
+
+// outcome turns what a transaction's function returned into what Write returns:
+// a nil *fault.Error must not become a non-nil error.
+func outcome(f *fault.Error) error {
+	if f == nil {
+		return nil
+	}
+	return f
+}
+
+// millis is a time as the store keeps it: UTC Unix milliseconds, 0 for none.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// moment is the inverse of millis.
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

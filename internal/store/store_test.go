@@ -1,0 +1,20 @@
+package store
+
+import (
+	"github.com/keyhold/keyhold/internal/flow/join"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/outbox"
+	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/signin"
+)
+
+// One struct is the storage of every room.
+var (
+	_ directory.Tx      = (*Tx)(nil)
+	_ signin.Tx         = (*Tx)(nil)
+	_ apikey.Tx         = (*Tx)(nil)
+	_ join.Tx           = (*Tx)(nil)
+	_ activity.RecordTx = (*Tx)(nil)
+	_ outbox.WorkTx     = (*Tx)(nil)
+)

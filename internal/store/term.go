@@ -1,0 +1,65 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/keyhold/keyhold/internal/base/id"
+)
+
+// addTerms writes the words under which a row is found.
+func (t *Tx) addTerms(ctx context.Context, w id.Workspace, kind, row string, terms []string) error {
+	for _, term := range terms {
+		if err := t.must(ctx, `INSERT INTO term (workspace, kind, term, id) VALUES ($1, $2, $3, $4)`, w, kind, term, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replaceTerms writes the words of a row that changed.
+func (t *Tx) replaceTerms(ctx context.Context, w id.Workspace, kind, row string, terms []string) error {
+	if _, err := t.exec(ctx, `DELETE FROM term WHERE workspace = $1 AND kind = $2 AND id = $3`, w, kind, row); err != nil {
+		return err
+	}
+	return t.addTerms(ctx, w, kind, row, terms)
+}
+
+// termCap bounds how far a word's frequency is counted.
+const termCap = 1000
+
+// rarestFirst sorts the words of a search by how many terms begin with them, so
+// that the first condition leaves the fewest rows. Frequencies above termCap
+// count alike.
+func (t *Tx) rarestFirst(ctx context.Context, w id.Workspace, kind string, words []string) ([]string, error) {
+	if len(words) < 2 {
+		return words, nil
+	}
+	counts := map[string]int64{}
+	for _, word := range words {
+		n, err := t.number(ctx, `
+			SELECT COUNT(*) FROM (
+				SELECT 1 FROM term WHERE workspace = $1 AND kind = $2 AND term >= $3 AND term < $4 LIMIT $5) AS some`,
+			w, kind, word, word+"\U0010ffff", termCap)
+		if err != nil {
+			return nil, err
+		}
+		counts[word] = n
+	}
+	out := slices.Clone(words)
+	slices.SortStableFunc(out, func(a, b string) int { return cmp.Compare(counts[a], counts[b]) })
+	return out, nil
+}
+
+// addTally moves a counter that lists show without counting.
+func (t *Tx) addTally(ctx context.Context, w id.Workspace, name string, by int64) error {
+	return t.must(ctx, `
+		INSERT INTO tally (workspace, name, n) VALUES ($1, $2, $3)
+		ON CONFLICT (workspace, name) DO UPDATE SET n = tally.n + excluded.n`, w, name, by)
+}
+
+// tally returns a counter, 0 if it never moved.
+func (t *Tx) tally(ctx context.Context, w id.Workspace, name string) (int64, error) {
+	return t.number(ctx, `SELECT n FROM tally WHERE workspace = $1 AND name = $2`, w, name)
+}
