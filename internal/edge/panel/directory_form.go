@@ -1,0 +1,208 @@
+package panel
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/room/directory"
+)
+
+// userFormView is the page that makes or changes a user.
+type userFormView struct {
+	Shell     shell
+	Heading   string
+	Action    string
+	Save      string
+	Cancel    string
+	Revision  string // "" for a new user
+	Notice    notice // shown if it has a title
+	Summary   summary
+	Person    []field
+	Contact   []field
+	Auditable choice
+	HasGroups bool // the form offers groups
+	Groups    []choice
+}
+
+// userInputs are the names of the form's inputs that may be at fault.
+func userInputs() []string {
+	return []string{"first_name", "last_name", "email", "user_id", "phone", "employee_id", "language", "timezone", "groups"}
+}
+
+// newUserForm returns the values of an empty form.
+func newUserForm() url.Values { return url.Values{"auditable": {"on"}} }
+
+// storedUserForm returns the values of a form over what is stored.
+func storedUserForm(u directory.User) url.Values {
+	form := url.Values{
+		"first_name": {u.FirstName}, "last_name": {u.LastName}, "email": {u.Email}, "user_id": {u.UserID}, "phone": {u.Phone},
+		"employee_id": {u.EmployeeID}, "language": {u.Language}, "timezone": {u.Timezone},
+	}
+	if u.Auditable {
+		form.Set("auditable", "on")
+	}
+	return form
+}
+
+// fill puts the form's values into the view, with what is wrong with them and,
+// if stored is set, what is stored now where that differs.
+func (view *userFormView) fill(form url.Values, f *fault.Error, stored url.Values) {
+	texts := map[string]string{}
+	if f != nil {
+		view.Summary, texts = wrong(f, userInputs()...)
+	}
+	input := func(name, kind, autocomplete string, length int) field {
+		out := field{
+			Name: name, Label: fieldLabel(name), Help: fieldHelp(name), Value: form.Get(name), Error: texts[name],
+			Type: kind, Autocomplete: autocomplete, MaxLength: length,
+		}
+		switch now := stored.Get(name); {
+		case stored == nil || now == form.Get(name):
+		case now == "":
+			out.Note = textUserNowEmpty
+		default:
+			out.Note = textUserNowStored + now
+		}
+		return out
+	}
+	email := input("email", "email", "off", 254)
+	email.Required = true
+	language, timezone := input("language", "text", "off", 35), input("timezone", "text", "off", 64)
+	language.Suggestions, timezone.Suggestions = "languages", "timezones"
+	view.Person = []field{input("first_name", "text", "off", 100), input("last_name", "text", "off", 100), email, input("user_id", "text", "off", 254)}
+	view.Contact = []field{input("phone", "tel", "off", 40), input("employee_id", "text", "off", 100), language, timezone}
+	view.Auditable = choice{Name: "auditable", Value: "on", Label: textAuditable, Help: textAuditableHelp, Checked: form.Has("auditable")}
+}
+
+func (p *Panel) newUser(w http.ResponseWriter, r *http.Request, v visit) error {
+	return p.showNewUser(w, r, v, newUserForm(), nil)
+}
+
+func (p *Panel) showNewUser(w http.ResponseWriter, r *http.Request, v visit, form url.Values, f *fault.Error) error {
+	groups, err := p.c.Directory.Groups(r.Context(), v.caller)
+	if err != nil {
+		return err
+	}
+	view := userFormView{
+		Shell: p.shell(v, textNewUserTitle, crumb{Name: textNavUsers}, crumb{Name: textUsersTitle, Path: "/users"}), Heading: textNewUserTitle,
+		Action: "/users", Save: textNewUserSave, Cancel: "/users", HasGroups: true,
+	}
+	view.fill(form, f, nil)
+	for _, g := range groups {
+		if !g.Builtin {
+			view.Groups = append(view.Groups, choice{
+				Name: "groups", Value: string(g.ID), Label: g.Name, Help: g.Description, Checked: slices.Contains(form["groups"], string(g.ID)),
+			})
+		}
+	}
+	return p.show(w, r, formStatus(f), userFormTemplate(view))
+}
+
+// formStatus is the status of a form's page: 422 if it says what is wrong.
+func formStatus(f *fault.Error) int {
+	if f != nil {
+		return http.StatusUnprocessableEntity
+	}
+	return http.StatusOK
+}
+
+func (p *Panel) createUser(w http.ResponseWriter, r *http.Request, v visit) error {
+	form, err := readForm(r)
+	if err != nil {
+		return err
+	}
+	n := directory.NewUser{
+		UserID: form.Get("user_id"), Email: form.Get("email"), FirstName: form.Get("first_name"), LastName: form.Get("last_name"),
+		Phone: form.Get("phone"), EmployeeID: form.Get("employee_id"), Language: form.Get("language"), Timezone: form.Get("timezone"),
+		Auditable: new(form.Has("auditable")),
+	}
+	for _, text := range form["groups"] {
+		g, ok := id.Parse[id.KindGroup](text)
+		if !ok {
+			return p.showNewUser(w, r, v, form, fault.Invalid("invalid_user", "The user was not saved.", fault.Field{Name: "groups", Message: "names a group that does not exist"}))
+		}
+		n.Groups = append(n.Groups, g)
+	}
+	u, err := p.c.Directory.Create(r.Context(), v.caller, n)
+	if f, ok := isFormFault(err); ok {
+		return p.showNewUser(w, r, v, form, f)
+	}
+	if err != nil {
+		return err
+	}
+	p.setFlash(w, "user_created")
+	http.Redirect(w, r, userPath(u.ID), http.StatusSeeOther)
+	return nil
+}
+
+func (p *Panel) editUser(w http.ResponseWriter, r *http.Request, v visit) error {
+	u, _, err := p.findUser(r, v)
+	if err != nil {
+		return err
+	}
+	view := p.editUserView(v, u)
+	view.fill(storedUserForm(u), nil, nil)
+	return p.show(w, r, http.StatusOK, userFormTemplate(view))
+}
+
+func (p *Panel) editUserView(v visit, u directory.User) userFormView {
+	return userFormView{
+		Shell:   p.shell(v, textEditUserTitle, crumb{Name: textNavUsers}, crumb{Name: textUsersTitle, Path: "/users"}, crumb{Name: u.Name(), Path: userPath(u.ID)}),
+		Heading: fmt.Sprintf("%s %s", textEditUserTitle, u.Name()), Action: userPath(u.ID) + "/edit", Save: textEditUserSave, Cancel: userPath(u.ID),
+		Revision: strconv.FormatInt(u.Revision, 10),
+	}
+}
+
+func (p *Panel) updateUser(w http.ResponseWriter, r *http.Request, v visit) error {
+	form, err := readForm(r)
+	if err != nil {
+		return err
+	}
+	user, ok := id.Parse[id.KindUser](r.PathValue("id"))
+	if !ok {
+		return unknownUser()
+	}
+	revision, err := strconv.ParseInt(form.Get("revision"), 10, 64)
+	if err != nil || revision < 1 {
+		return fault.Invalid("invalid_form", textFormUnreadable).Because(err)
+	}
+	value := func(name string) *string { return new(form.Get(name)) }
+	_, err = p.c.Directory.Update(r.Context(), v.caller, user, directory.Change{
+		UserID: value("user_id"), Email: value("email"), FirstName: value("first_name"), LastName: value("last_name"), Phone: value("phone"),
+		EmployeeID: value("employee_id"), Language: value("language"), Timezone: value("timezone"), Auditable: new(form.Has("auditable")),
+	}, revision)
+	if err != nil {
+		return p.refuseUpdate(w, r, v, form, err)
+	}
+	p.setFlash(w, "user_saved")
+	http.Redirect(w, r, userPath(user), http.StatusSeeOther)
+	return nil
+}
+
+// refuseUpdate shows the form again with what was entered. If somebody else was
+// faster, it also shows what they stored and goes on from there.
+func (p *Panel) refuseUpdate(w http.ResponseWriter, r *http.Request, v visit, form url.Values, cause error) error {
+	f, shown := isFormFault(cause)
+	changed := f != nil && f.Kind == fault.KindPrecondition
+	if !shown && !changed {
+		return cause
+	}
+	u, _, err := p.findUser(r, v)
+	if err != nil {
+		return err
+	}
+	view := p.editUserView(v, u)
+	if changed {
+		view.Notice = notice{Tone: "info", Icon: "info-circle", Title: textUserChanged, Text: textUserChangedHelp}
+		view.fill(form, nil, storedUserForm(u))
+	} else {
+		view.Revision = form.Get("revision")
+		view.fill(form, f, nil)
+	}
+	return p.show(w, r, http.StatusUnprocessableEntity, userFormTemplate(view))
+}

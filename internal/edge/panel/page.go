@@ -1,0 +1,360 @@
+package panel
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/edge/kit"
+	"github.com/keyhold/keyhold/internal/room/signin"
+)
+
+// maxBody bounds the body of every request to the panel.
+const maxBody = 64 << 10
+
+// homePath is where a signed-in person lands.
+const homePath = "/users"
+
+// visit is one request of one person. In pages that are open to anybody only
+// now, zone and path are set.
+type visit struct {
+	caller  auth.Caller
+	account signin.Account
+	now     time.Time
+	zone    *time.Location
+	path    string // path and query of the page, for coming back
+	theme   string // "light", "dark" or "" for the system's
+	flash   string // the code of the toast to show
+}
+
+// can says whether the person's standing holds a permission. It decides what is
+// shown, never what is done.
+func (v visit) can(p auth.Permission) bool { return v.account.Standing.Permissions.Has(p) }
+
+func (p *Panel) stranger(r *http.Request) visit {
+	return visit{now: p.c.Kit.Clock().Now(), zone: time.UTC, path: r.URL.RequestURI(), theme: themeOf(r), flash: flashOf(r)}
+}
+
+// visitor returns the visit of a signed-in person, an Unauthenticated fault for
+// anybody else.
+func (p *Panel) visitor(r *http.Request) (visit, error) {
+	v := p.stranger(r)
+	var err error
+	if v.caller, err = p.c.Kit.SessionCaller(r); err != nil {
+		return v, err
+	}
+	if v.account, err = p.c.SignIn.Account(r.Context(), v.caller); err != nil {
+		return v, err
+	}
+	if zone, err := time.LoadLocation(v.account.Person.Timezone); err == nil {
+		v.zone = zone
+	}
+	return v, nil
+}
+
+// open wraps what anybody may ask for.
+func (p *Panel) open(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		prepare(w, r)
+		if err := h(w, r); err != nil {
+			p.fail(w, r, p.stranger(r), err)
+		}
+	})
+}
+
+// signed wraps what needs a session.
+func (p *Panel) signed(h func(http.ResponseWriter, *http.Request, visit) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		prepare(w, r)
+		v, err := p.visitor(r)
+		if err == nil {
+			err = h(w, r, v)
+		}
+		if err != nil {
+			p.fail(w, r, v, err)
+		}
+	})
+}
+
+// data wraps what our own scripts ask for: JSON in, JSON or a problem out.
+func (p *Panel) data(h func(http.ResponseWriter, *http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		prepare(w, r)
+		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+			// A plain form came here: the page's script does not run.
+			p.fail(w, r, p.stranger(r), fault.Invalid("script_needed", textScriptNeeded))
+			return
+		}
+		answer, err := h(w, r)
+		if err != nil {
+			writeProblem(w, r, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, "application/json", answer)
+	})
+}
+
+func prepare(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+}
+
+// show renders a page whole before it writes the first byte.
+func (p *Panel) show(w http.ResponseWriter, r *http.Request, status int, c templ.Component) error {
+	var body bytes.Buffer
+	ctx := context.WithValue(r.Context(), spriteKey{}, p.c.Assets.Path("icons.svg"))
+	if err := c.Render(ctx, &body); err != nil {
+		return err
+	}
+	if flashOf(r) != "" {
+		clearFlash(w)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = body.WriteTo(w) // the reader is gone: nobody is left to tell
+	return nil
+}
+
+// fail answers an error with a page. A person without a session is sent to sign
+// in and comes back.
+func (p *Panel) fail(w http.ResponseWriter, r *http.Request, v visit, err error) {
+	f := kit.NoteError(r.Context(), err)
+	if f.Kind == fault.KindUnauthenticated && isRead(r) {
+		toSignIn(w, r)
+		return
+	}
+	kit.RetryAfter(w.Header(), f)
+	status := kit.Status(f)
+	err = p.show(w, r, status, errorTemplate(errorPage{
+		Shell: p.shell(v, errorTitle(status)), Status: strconv.Itoa(status), Message: f.Public, RequestID: kit.RequestID(r.Context()), Back: homePath,
+		SignIn: f.Kind == fault.KindUnauthenticated,
+	}))
+	if err != nil {
+		kit.NoteError(r.Context(), errors.Join(f, err))
+		http.Error(w, textErrorPlain+kit.RequestID(r.Context()), http.StatusInternalServerError)
+	}
+}
+
+func isRead(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
+// toSignIn sends to the sign-in page. What htmx loads is a part of a page: there
+// the whole page has to go.
+func toSignIn(w http.ResponseWriter, r *http.Request) {
+	next := r.URL.RequestURI()
+	to := "/sign-in"
+	if next != "/" {
+		to += "?" + url.Values{"next": {next}}.Encode()
+	}
+	if r.Header.Get("HX-Request") == "true" {
+		w.Header().Set("HX-Redirect", to)
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// safeNext returns next if it is a path of this site, else where everybody lands.
+func safeNext(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") ||
+		strings.ContainsFunc(next, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) {
+		return homePath
+	}
+	return next
+}
+
+// readForm reads a form's body.
+func readForm(r *http.Request) (url.Values, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, fault.Invalid("invalid_form", textFormUnreadable).Because(err)
+	}
+	return r.PostForm, nil
+}
+
+// readJSON reads a body of our own scripts.
+func readJSON(r *http.Request, into any) error {
+	if err := json.NewDecoder(r.Body).Decode(into); err != nil {
+		return fault.Invalid("invalid_json", textFormUnreadable).Because(err)
+	}
+	return nil
+}
+
+// problem is an error for scripts (RFC 9457).
+type problem struct {
+	Title     string         `json:"title"`
+	Status    int            `json:"status"`
+	Detail    string         `json:"detail"`
+	Code      string         `json:"code"`
+	RequestID string         `json:"request_id"`
+	Errors    []problemField `json:"errors,omitempty"`
+}
+
+type problemField struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+func writeProblem(w http.ResponseWriter, r *http.Request, err error) {
+	f := kit.NoteError(r.Context(), err)
+	status := kit.Status(f)
+	out := problem{Title: errorTitle(status), Status: status, Detail: f.Public, Code: f.Code, RequestID: kit.RequestID(r.Context())}
+	for _, field := range f.Fields {
+		out.Errors = append(out.Errors, problemField{Field: field.Name, Message: sentence(fieldLabel(field.Name), field.Message)})
+	}
+	kit.RetryAfter(w.Header(), f)
+	writeJSON(w, status, "application/problem+json", out)
+}
+
+func writeJSON(w http.ResponseWriter, status int, kind string, body any) {
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the reader is gone: nobody is left to tell
+}
+
+// The toast that the next page shows travels as a code in a cookie: never as
+// text, so that nobody can put words into the page.
+const flashCookie = "keyhold_flash"
+
+func (p *Panel) setFlash(w http.ResponseWriter, code string) {
+	http.SetCookie(w, &http.Cookie{
+		Name: flashCookie, Value: code, Path: "/", MaxAge: 60, Secure: p.c.Kit.Secure(), HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	})
+}
+
+func clearFlash(w http.ResponseWriter) {
+	http.SetCookie(w, &http.Cookie{Name: flashCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+}
+
+func flashOf(r *http.Request) string {
+	c, err := r.Cookie(flashCookie)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// themeCookie holds the person's choice; the page's script sets it too.
+const themeCookie = "keyhold_theme"
+
+func themeOf(r *http.Request) string {
+	c, err := r.Cookie(themeCookie)
+	if err != nil || !slices.Contains([]string{"light", "dark"}, c.Value) {
+		return ""
+	}
+	return c.Value
+}
+
+func (p *Panel) setTheme(w http.ResponseWriter, r *http.Request) error {
+	form, err := readForm(r)
+	if err != nil {
+		return err
+	}
+	c := &http.Cookie{Name: themeCookie, Value: form.Get("theme"), Path: "/", MaxAge: 365 * 24 * 3600, Secure: p.c.Kit.Secure(), SameSite: http.SameSiteLaxMode}
+	if c.Value != "light" && c.Value != "dark" {
+		c.Value, c.MaxAge = "", -1
+	}
+	http.SetCookie(w, c)
+	http.Redirect(w, r, safeNext(form.Get("next")), http.StatusSeeOther)
+	return nil
+}
+
+func (p *Panel) home(w http.ResponseWriter, r *http.Request) error {
+	to := homePath
+	if !p.c.Kit.HasSession(r) {
+		to = "/sign-in"
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+func (p *Panel) unknown(w http.ResponseWriter, r *http.Request) error {
+	f := fault.NotFound("page_not_found", textPageNotFound)
+	if v, err := p.visitor(r); err == nil {
+		p.fail(w, r, v, f)
+		return nil
+	}
+	return f
+}
+
+// list is how a list was asked for in the URL.
+type list struct {
+	path   string
+	params url.Values // filters and sort, without the cursor
+	page   page.Request
+}
+
+// readList reads sort and position of a list. A sort is a column's name, with a
+// minus before it for descending. keep names the filters that the list has.
+func (p *Panel) readList(r *http.Request, v visit, sorts []string, keep ...string) (list, error) {
+	in := r.URL.Query()
+	l := list{path: r.URL.Path, params: url.Values{}}
+	for _, name := range keep {
+		if value := in.Get(name); value != "" {
+			l.params.Set(name, value)
+		}
+	}
+	by, descending := strings.CutPrefix(in.Get("sort"), "-")
+	if slices.Contains(sorts, by) {
+		l.page.Sort, l.page.Descending = by, descending
+		l.params.Set("sort", in.Get("sort"))
+	}
+	var err error
+	l.page.After, err = p.c.Cursors.Decode(r.Context(), v.caller.Workspace, l.query(), in.Get("cursor"))
+	return l, err
+}
+
+// query names the list for its cursors.
+func (l list) query() string { return l.path + "?" + l.params.Encode() }
+
+// url returns the list's address with some parameters set anew; "" removes one.
+func (l list) url(pairs ...string) string {
+	out := url.Values{}
+	for name, values := range l.params {
+		out[name] = values
+	}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if out.Del(pairs[i]); pairs[i+1] != "" {
+			out.Set(pairs[i], pairs[i+1])
+		}
+	}
+	if len(out) == 0 {
+		return l.path
+	}
+	return l.path + "?" + out.Encode()
+}
+
+// pager returns the ways to the list's other pages.
+func (p *Panel) pager(ctx context.Context, v visit, l list, next page.Position) (pager, error) {
+	var out pager
+	if !l.page.After.IsZero() {
+		out.First = l.url()
+	}
+	cursor, err := p.c.Cursors.Encode(ctx, v.caller.Workspace, l.query(), next)
+	if cursor != "" {
+		out.Next = l.url("cursor", cursor)
+	}
+	return out, err
+}
+
+// restart sends back to a list's first page when its cursor is of another list
+// or another time; it returns err if that is not what happened.
+func restart(w http.ResponseWriter, r *http.Request, l list, err error) error {
+	if f, ok := fault.As(err); !ok || f.Code != "invalid_cursor" {
+		return err
+	}
+	http.Redirect(w, r, l.url(), http.StatusSeeOther)
+	return nil
+}

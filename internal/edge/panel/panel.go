@@ -1,0 +1,112 @@
+// Package panel is the administrators' face in the browser. It turns requests
+// into calls of rooms and flows and their answers into pages; what is allowed
+// and what is right it leaves to them, and only hides what the person's standing
+// does not open.
+package panel
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/base/token"
+	"github.com/keyhold/keyhold/internal/edge/kit"
+	"github.com/keyhold/keyhold/internal/edge/kit/assets"
+	"github.com/keyhold/keyhold/internal/flow/join"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/signin"
+)
+
+// Directory is what the panel asks of the directory room.
+type Directory interface {
+	List(ctx context.Context, by auth.Caller, text string, q directory.Query) (page.Page[directory.User], error)
+	Find(ctx context.Context, by auth.Caller, user id.User) (directory.User, []directory.Group, error)
+	Create(ctx context.Context, by auth.Caller, n directory.NewUser) (directory.User, error)
+	Update(ctx context.Context, by auth.Caller, user id.User, c directory.Change, ifRevision int64) (directory.User, error)
+	Groups(ctx context.Context, by auth.Caller) ([]directory.Group, error)
+}
+
+// SignIn is what the panel asks of the sign-in room.
+type SignIn interface {
+	Account(ctx context.Context, by auth.Caller) (signin.Account, error)
+	BeginSignIn(ctx context.Context, by auth.Caller) (signin.Challenge, error)
+	FinishSignIn(ctx context.Context, by auth.Caller, ceremony id.Ceremony, response []byte) (signin.Opened, error)
+	BeginStepUp(ctx context.Context, by auth.Caller) (signin.Challenge, error)
+	FinishStepUp(ctx context.Context, by auth.Caller, ceremony id.Ceremony, response []byte) error
+	FindSetupLink(ctx context.Context, by auth.Caller, value secret.Bytes) (signin.Link, error)
+	SignInByLink(ctx context.Context, by auth.Caller, value secret.Bytes) (signin.Opened, error)
+	SignOut(ctx context.Context, by auth.Caller) error
+}
+
+// Join is what the panel asks of the flow by which administrators come in.
+type Join interface {
+	BeginPasskey(ctx context.Context, by auth.Caller, value secret.Bytes, o join.Owner) (signin.Challenge, error)
+	FinishPasskey(ctx context.Context, by auth.Caller, value secret.Bytes, ceremony id.Ceremony, response []byte) (signin.Opened, error)
+}
+
+// APIKeys is what the panel asks of the API key room.
+type APIKeys interface {
+	Create(ctx context.Context, by auth.Caller, n apikey.NewKey) (apikey.Key, token.Token, error)
+	List(ctx context.Context, by auth.Caller, q apikey.Query) (page.Page[apikey.Key], error)
+}
+
+// Record is what the panel asks of the record of activities.
+type Record interface {
+	List(ctx context.Context, by auth.Caller, q activity.Query) (page.Page[activity.Event], error)
+}
+
+// Config is what the panel is made from. All fields are required.
+type Config struct {
+	Kit       *kit.Kit
+	Assets    *assets.Assets
+	Cursors   kit.Cursors
+	Directory Directory
+	SignIn    SignIn
+	Join      Join
+	APIKeys   APIKeys
+	Record    Record
+}
+
+// Panel answers the panel's routes. Use New.
+type Panel struct{ c Config }
+
+// New returns the panel. It answers nothing until Register.
+func New(c Config) *Panel { return &Panel{c: c} }
+
+// Register is the panel's route registration. It takes every path that nobody
+// else registers, to answer it with a page that says so. The files under
+// assets.Prefix are the caller's to serve. mux is to stand behind the kit's
+// Observe and Protect.
+func (p *Panel) Register(mux *http.ServeMux) {
+	mux.Handle("GET /{$}", p.open(p.home))
+	mux.Handle("/", p.open(p.unknown))
+	mux.Handle("POST /theme", p.open(p.setTheme))
+
+	mux.Handle("GET /sign-in", p.open(p.signInPage))
+	mux.Handle("POST /sign-in/options", p.data(p.signInOptions))
+	mux.Handle("POST /sign-in", p.data(p.signIn))
+	mux.Handle("POST /sign-out", p.open(p.signOut))
+	mux.Handle("GET /setup", p.open(p.setupPage))
+	mux.Handle("POST /setup/options", p.data(p.setupOptions))
+	mux.Handle("POST /setup", p.data(p.setup))
+	mux.Handle("POST /setup/continue", p.open(p.setupContinue))
+	mux.Handle("GET /confirm", p.signed(p.confirmPage))
+	mux.Handle("POST /confirm/options", p.data(p.confirmOptions))
+	mux.Handle("POST /confirm", p.data(p.confirm))
+
+	mux.Handle("GET /users", p.signed(p.users))
+	mux.Handle("GET /users/new", p.signed(p.newUser))
+	mux.Handle("POST /users", p.signed(p.createUser))
+	mux.Handle("GET /users/{id}", p.signed(p.user))
+	mux.Handle("GET /users/{id}/edit", p.signed(p.editUser))
+	mux.Handle("POST /users/{id}/edit", p.signed(p.updateUser))
+
+	mux.Handle("GET /api-keys", p.signed(p.apiKeys))
+	mux.Handle("GET /api-keys/new", p.signed(p.newAPIKey))
+	mux.Handle("POST /api-keys", p.signed(p.createAPIKey))
+}

@@ -1,0 +1,420 @@
+package panel
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/directory"
+)
+
+// The catalogue: every text of the panel that people read.
+const (
+	textProduct      = "Keyhold"
+	textSkip         = "Skip to the content"
+	textNavigation   = "Main navigation"
+	textMenuOpen     = "Open the navigation"
+	textMenuClose    = "Close the navigation"
+	textCrumbs       = "Where you are"
+	textDismiss      = "Dismiss"
+	textPages        = "Pages of the list"
+	textPageFirst    = "First page"
+	textPageNext     = "Next page"
+	textNever        = "never"
+	textNone         = "not set"
+	textYes          = "Yes"
+	textNo           = "No"
+	textCancel       = "Cancel"
+	textActionsLabel = "Actions"
+
+	textThemeLabel  = "Appearance"
+	textThemeSystem = "System"
+	textThemeLight  = "Light"
+	textThemeDark   = "Dark"
+	textSignOut     = "Sign out"
+
+	textNavUsers          = "Users"
+	textNavIntegrations   = "App integrations"
+	textNavAuthentication = "Authentication"
+
+	textErrorPlain     = "Something went wrong on our side. Request ID: "
+	textErrorID        = "Request ID"
+	textErrorBack      = "Go to the start page"
+	textErrorSignIn    = "Sign in again"
+	textPageNotFound   = "There is no page at this address. It may have been moved, or the address may have a typing error."
+	textFormUnreadable = "The form could not be read. It may be too large."
+	textScriptNeeded   = "Passkeys need JavaScript: allow it for this site and try again."
+	textNoFrontEnd     = "This server was built without its front end, so passkeys do not work here. Build it with “make web” first."
+
+	textSignInTitle  = "Sign in"
+	textSignInLead   = "Your passkey tells us who you are. There is no password."
+	textSignInButton = "Sign in with a passkey"
+	textSignInHelp   = "No passkey yet? An administrator of the server can give you a setup link."
+
+	textSetupTitle         = "Set up your workspace"
+	textSetupLead          = "You are its first owner. Tell us who you are, then create the passkey with which you will sign in."
+	textSetupKnownLead     = "Create the passkey with which you will sign in from now on."
+	textSetupButton        = "Create your passkey"
+	textSetupContinue      = "Continue without a passkey"
+	textSetupContinueHelp  = "Demo only"
+	textSetupOr            = "or"
+	textSetupPasskey       = "A passkey is kept by this device, your phone or a security key. You use it with your fingerprint, your face or its PIN, and nothing secret ever leaves it."
+	textSetupWorkspace     = "Workspace name"
+	textSetupWorkspaceHelp = "What your organisation is called here."
+
+	textConfirmTitle      = "Confirm that it is you"
+	textConfirmLead       = "What you are about to do needs a fresh passkey. It counts for the next ten minutes."
+	textConfirmButton     = "Confirm with passkey"
+	textConfirmAPIKeyText = "An Admin key opens your whole workspace to a program, so we ask for your passkey again. What you entered is kept."
+
+	textUsersTitle       = "All users"
+	textUsersSearch      = "Search users"
+	textUsersSearchHelp  = "Name, e-mail address, user ID or employee ID"
+	textUsersStatus      = "Status"
+	textUsersAnyStatus   = "Any status"
+	textUsersFilter      = "Search"
+	textUsersNew         = "New user"
+	textUsersNoneTitle   = "No users yet"
+	textUsersNoneText    = "Users are the people of your workspace: those who will hold keys."
+	textUsersFoundNone   = "Nothing found"
+	textUsersFoundHelp   = "No user matches what you are looking for. Try the beginning of a word, or fewer words."
+	textUsersClear       = "Clear the search"
+	textUsersTable       = "Users of the workspace"
+	textColumnName       = "Name"
+	textColumnUserID     = "User ID"
+	textColumnEmail      = "E-mail"
+	textColumnStatus     = "Status"
+	textColumnCreated    = "Created"
+	textColumnLastActive = "Last activity"
+
+	textNewUserTitle    = "New user"
+	textNewUserSave     = "Create user"
+	textEditUserTitle   = "Edit"
+	textEditUserSave    = "Save changes"
+	textUserChanged     = "Somebody else changed this user in the meantime."
+	textUserChangedHelp = "Where their values differ from yours, they stand under the field. Save again to keep yours."
+	textUserPerson      = "Person"
+	textUserContact     = "Contact and locale"
+	textUserRecord      = "Record and groups"
+	textUserRecordOnly  = "Record"
+	textUserRefresh     = "Refresh"
+	textUserEdit        = "Edit"
+	textUserToolbar     = "What you can do with this user"
+	textUserTabs        = "Sections"
+	textTabDetails      = "Details"
+	textTabActivities   = "Activities"
+	textUserCreated     = "created"
+	textUserGroups      = "Groups"
+	textUserGroupsHelp  = "Everybody is in Everyone by themselves."
+	textUserNoGroups    = "There are no other groups yet."
+	textUserNowStored   = "Stored now: "
+	textUserNowEmpty    = "Stored now: nothing"
+	textAuditable       = "Auditable"
+	textAuditableHelp   = "The sign-ins of this user are kept in the activity record. Refusals and administrative acts are always kept."
+
+	textActivitiesTable   = "Activities of this user"
+	textActivitiesNone    = "No activities yet"
+	textActivitiesNoneFor = "What happens to this user, and what they do, will be listed here."
+	textColumnWhen        = "When"
+	textColumnWhat        = "What"
+	textColumnActor       = "By"
+	textColumnOutcome     = "Outcome"
+	textColumnIP          = "IP address"
+	textErased            = "erased"
+	textNobody            = "somebody not signed in"
+	textTimes             = "times"
+	textByPrefix          = "by "
+
+	textAPIKeysTitle         = "API Key Management"
+	textAPIKeysLead          = "With an API key a program calls the API of this workspace."
+	textAPIKeysTable         = "API keys of the workspace"
+	textAPIKeysNew           = "New API key"
+	textAPIKeysNoneTitle     = "No API keys yet"
+	textAPIKeysNoneText      = "An API key lets a program do what you do here: read and keep users, read the activity record, and manage API keys."
+	textColumnType           = "Type"
+	textColumnCreatedBy      = "Created by"
+	textColumnExpires        = "Expires"
+	textAPIKeyTokenID        = "Token ID"
+	textAPIKeyNameHelp       = "What the program is, so that others know it too: “Payroll sync”."
+	textAPIKeyType           = "Type"
+	textAPIKeyPermissions    = "Permissions"
+	textAPIKeyPermissionHelp = "The key can do this and nothing else."
+	textAPIKeyExpiry         = "Expires"
+	textAPIKeyExpiryHelp     = "A key that ends by itself is one that nobody has to remember."
+	textAPIKeyNever          = "Never"
+	textAPIKeyNeverHelp      = "Not recommended: it works until somebody ends it."
+	textAPIKeyCustom         = "On a date of your choice"
+	textAPIKeyDate           = "Last day"
+	textAPIKeyDateHelp       = "The key stops at the end of that day, time zone "
+	textAPIKeyDateWrong      = "is not a date that we can read"
+	textAPIKeyUntil          = "until "
+	textAPIKeySave           = "Create API key"
+	textAPIKeyDoneTitle      = "Your API key is ready"
+	textAPIKeyOnce           = "Copy the token now. It will not be shown again: we keep only a fingerprint of it."
+	textAPIKeyToken          = "Token"
+	textAPIKeyCopy           = "Copy"
+	textAPIKeyCopied         = "Copied"
+	textAPIKeyStored         = "I stored it"
+	textAPIKeyDone           = "Done"
+	textAPIKeyTry            = "Try it"
+)
+
+// errorTitle is the title of the page for a status.
+func errorTitle(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return "Your session has ended"
+	case http.StatusForbidden:
+		return "Not allowed"
+	case http.StatusNotFound:
+		return "Not found"
+	case http.StatusConflict:
+		return "That did not fit"
+	case http.StatusPreconditionFailed:
+		return "Changed in the meantime"
+	case http.StatusUnprocessableEntity:
+		return "That could not be read"
+	case http.StatusTooManyRequests:
+		return "Too many tries"
+	case http.StatusServiceUnavailable:
+		return "Not available now"
+	}
+	return "Something went wrong"
+}
+
+// flashText is the toast of a code.
+func flashText(code string) string {
+	switch code {
+	case "user_created":
+		return "The user was created."
+	case "user_saved":
+		return "The changes were saved."
+	case "signed_out":
+		return "You are signed out."
+	}
+	return ""
+}
+
+// fieldLabel is how a field is called on the page.
+func fieldLabel(name string) string {
+	switch name {
+	case "workspace":
+		return textSetupWorkspace
+	case "first_name":
+		return "First name"
+	case "last_name":
+		return "Last name"
+	case "email":
+		return "E-mail address"
+	case "user_id":
+		return "User ID"
+	case "phone":
+		return "Phone"
+	case "employee_id":
+		return "Employee ID"
+	case "language":
+		return "Language"
+	case "timezone":
+		return "Time zone"
+	case "auditable":
+		return textAuditable
+	case "groups":
+		return textUserGroups
+	case "name":
+		return "Name"
+	case "type":
+		return "Type"
+	case "permissions":
+		return "Permissions"
+	case "expires_at":
+		return "Expiry"
+	case "expires_on":
+		return textAPIKeyDate
+	}
+	return strings.ReplaceAll(name, "_", " ")
+}
+
+// fieldHelp is what stands under a field.
+func fieldHelp(name string) string {
+	switch name {
+	case "user_id":
+		return "What your organisation calls this person. Left empty, it is the e-mail address."
+	case "language":
+		return "Such as en or de-CH. Left empty, it is the workspace’s."
+	case "timezone":
+		return "Such as Europe/Berlin. Left empty, it is the workspace’s."
+	}
+	return ""
+}
+
+func statusBadge(s directory.Status) badge {
+	switch s {
+	case directory.Active:
+		return badge{Word: "Active", Tone: "green"}
+	case directory.Pending:
+		return badge{Word: "Pending", Tone: "amber"}
+	case directory.NotInvited:
+		return badge{Word: "Not invited", Tone: "grey"}
+	}
+	return badge{Word: string(s), Tone: "grey"}
+}
+
+func apiKeyBadge(s apikey.Status) badge {
+	if s == apikey.Active {
+		return badge{Word: "Active", Tone: "green"}
+	}
+	return badge{Word: "Expired", Tone: "grey"}
+}
+
+func apiKeyType(t apikey.Type) string {
+	switch t {
+	case apikey.Admin:
+		return "Admin"
+	case apikey.SharedMobile:
+		return "Shared Mobile"
+	case apikey.Clients:
+		return "Clients"
+	}
+	return string(t)
+}
+
+func apiKeyOpens(t apikey.Type) string {
+	if t == apikey.Admin {
+		return "Opens the REST API: users, the activity record and API keys."
+	}
+	return ""
+}
+
+func outcomeBadge(o activity.Outcome) badge {
+	switch o {
+	case activity.Success:
+		return badge{Word: "Done", Tone: "green"}
+	case activity.Refused:
+		return badge{Word: "Refused", Tone: "red"}
+	case activity.Failed:
+		return badge{Word: "Failed", Tone: "amber"}
+	}
+	return badge{Word: string(o), Tone: "grey"}
+}
+
+func permissionLabel(p auth.Permission) (label, help string) {
+	switch p {
+	case auth.UsersRead:
+		return "Read users", "List and find users and their groups."
+	case auth.UsersWrite:
+		return "Change users", "Create users and change them."
+	case auth.ActivitiesRead:
+		return "Read activities", "List and export the activity record."
+	case auth.APIKeysRead:
+		return "Read API keys", "List API keys, never their tokens."
+	case auth.APIKeysWrite:
+		return "Change API keys", "Create API keys."
+	}
+	return string(p), ""
+}
+
+// actionText is what an activity says that was done, and what was tried if it was
+// refused.
+func actionText(action string) (done, tried string) {
+	switch action {
+	case "user.create":
+		return "Created the user", "Tried to create a user"
+	case "user.update":
+		return "Changed the user", "Tried to change the user"
+	case "user.find", "user.list":
+		return "Looked at users", "Tried to look at users"
+	case "group.create":
+		return "Created a group", "Tried to create a group"
+	case "group.list":
+		return "Looked at groups", "Tried to look at groups"
+	case "session.open":
+		return "Signed in", "Tried to sign in"
+	case "session.end":
+		return "Signed out", "Tried to sign out"
+	case "session.step_up":
+		return "Confirmed with a passkey", "Tried to confirm with a passkey"
+	case "passkey.register":
+		return "Registered a passkey", "Tried to register a passkey"
+	case "setup_link.issue":
+		return "Issued a setup link", "Tried to issue a setup link"
+	case "administrator.create":
+		return "Made an administrator", "Tried to make an administrator"
+	case "workspace.create":
+		return "Created the workspace", "Tried to create the workspace"
+	case "api_key.create":
+		return "Created an API key", "Tried to create an API key"
+	case "api_key.list":
+		return "Looked at API keys", "Tried to look at API keys"
+	case "api_key.use":
+		return "Used an API key", "Tried to use an API key"
+	case "activity.list", "activity.verify":
+		return "Looked at the record", "Tried to look at the record"
+	}
+	return action, action
+}
+
+// detailText is what an activity's detail says.
+func detailText(action, detail string) string {
+	switch {
+	case detail == "":
+		return ""
+	case action == "session.open" && detail == "passkey":
+		return "with a passkey"
+	case action == "session.open" && detail == "link":
+		return "with a demo link"
+	case action == "administrator.create":
+		return detail
+	case action == "api_key.create":
+		return "type " + apiKeyType(apikey.Type(detail))
+	case action == "user.update":
+		names := strings.Split(detail, ", ")
+		for i, name := range names {
+			names[i] = fieldLabel(name)
+		}
+		return strings.Join(names, ", ")
+	}
+	return detail
+}
+
+// reasonText is why something was refused.
+func reasonText(code string) string {
+	switch code {
+	case "":
+		return ""
+	case "missing_permission", "beyond_your_permissions":
+		return "a permission is missing"
+	case "step_up_required":
+		return "no fresh passkey"
+	case "passkey_rejected":
+		return "the passkey was not accepted"
+	case "ceremony_over":
+		return "it took too long"
+	case "not_an_administrator":
+		return "not an administrator"
+	case "wrong_key_type":
+		return "a key of the wrong type"
+	case "unauthenticated":
+		return "not signed in"
+	}
+	return strings.ReplaceAll(code, "_", " ")
+}
+
+// languages are suggested where a language is asked for; others may be typed.
+func languages() []choice {
+	return []choice{
+		{Value: "en", Label: "English"},
+		{Value: "de", Label: "Deutsch"},
+		{Value: "fr", Label: "Français"},
+		{Value: "es", Label: "Español"},
+		{Value: "it", Label: "Italiano"},
+		{Value: "nl", Label: "Nederlands"},
+		{Value: "pl", Label: "Polski"},
+		{Value: "pt", Label: "Português"},
+		{Value: "sv", Label: "Svenska"},
+		{Value: "da", Label: "Dansk"},
+		{Value: "cs", Label: "Čeština"},
+		{Value: "ja", Label: "日本語"},
+	}
+}

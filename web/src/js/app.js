@@ -1,0 +1,17 @@
+// @ts-check
+// The panel's script: each behaviour enhances the elements that name it in
+// data-kh. Pages read and plain forms work without it.
+import 'htmx.org'
+import { start } from './behaviour.js'
+import { copy } from './copy.js'
+import { dialog } from './dialog.js'
+import { menu } from './menu.js'
+import { once } from './once.js'
+import { passkey } from './passkey.js'
+import { stored } from './stored.js'
+import { theme } from './theme.js'
+import { time } from './time.js'
+import { timezones } from './timezones.js'
+import { dismiss, toasts } from './toast.js'
+
+start({ copy, dialog, dismiss, menu, once, passkey, stored, theme, time, timezones, toasts })
