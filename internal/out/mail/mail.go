@@ -1,0 +1,125 @@
+// Package mail sends the outbox's messages to people. It decides how they read
+// and how they travel to the mail server; it refuses to know who is told of what,
+// which the rooms decide when they write a message.
+package mail
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/mail"
+	"net/url"
+
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/ledger/outbox"
+)
+
+// Config is what a mailer is made from.
+type Config struct {
+	// URL is the setting SMTP_URL: smtp://user:password@host:port?from=address.
+	//
+	// With smtps the connection is encrypted from its beginning. With smtp it is
+	// encrypted by STARTTLS, and must be if there are credentials and the host is
+	// another machine, or with tls=required; otherwise it is encrypted if the
+	// server can, whatever its certificate. The port is 465 for smtps, 587 for smtp
+	// with credentials and 25 without.
+	URL string
+	// From is the sender if URL names none: an address, with or without a name.
+	From string
+	// PublicURL is where people reach this Keyhold.
+	PublicURL *url.URL
+	Clock     clock.Clock
+	// TLS holds the roots by which the server is known. Nil for the system's.
+	TLS *tls.Config
+}
+
+// Mailer sends mail. It is safe for use by several goroutines. Use New.
+type Mailer struct {
+	server server
+	from   mail.Address
+	public *url.URL
+	clock  clock.Clock
+}
+
+// New returns a mailer. Its errors name the setting that is wrong and what is
+// wrong with it, and hold no password. It does not call the server.
+func New(c Config) (*Mailer, error) {
+	if c.PublicURL == nil || c.PublicURL.Hostname() == "" {
+		return nil, errors.New("the public URL is needed for mail, with its host")
+	}
+	post, from, err := parseURL(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	if from == "" {
+		from = c.From
+	}
+	sender, err := parseSender(from)
+	if err != nil {
+		return nil, err
+	}
+	post.helo = domain(c.PublicURL)
+	if c.TLS != nil {
+		post.roots = c.TLS.RootCAs
+	}
+	return &Mailer{server: post, from: sender, public: c.PublicURL, clock: c.Clock}, nil
+}
+
+// Deliver hands the message to the mail server. An error whose method Permanent
+// says true tells that it can never arrive: its kind or its address is unknown,
+// or the server refused it for good.
+func (s *Mailer) Deliver(ctx context.Context, m outbox.Message) error {
+	to, l, err := read(m)
+	if err != nil {
+		return &failure{permanent: true, err: err}
+	}
+	msg, err := s.compose(ctx, m.ID, to, l)
+	if err != nil {
+		return &failure{permanent: true, err: err}
+	}
+	return s.server.send(ctx, msg)
+}
+
+// read returns whom a message of the outbox goes to and what it says.
+func read(m outbox.Message) (outbox.Recipient, letter, error) {
+	switch m.Kind {
+	case outbox.PasskeyRegistered{}.MessageKind():
+		return readAs(m, func(p outbox.PasskeyRegistered) (outbox.Recipient, letter) { return p.To, passkeyRegistered(p) })
+	case outbox.APIKeyCreated{}.MessageKind():
+		return readAs(m, func(p outbox.APIKeyCreated) (outbox.Recipient, letter) { return p.To, apiKeyCreated(p) })
+	case outbox.EmailChanged{}.MessageKind():
+		return readAs(m, func(p outbox.EmailChanged) (outbox.Recipient, letter) { return p.To, emailChanged(p) })
+	}
+	return outbox.Recipient{}, letter{}, fmt.Errorf("no mail is known of the kind %q", m.Kind)
+}
+
+func readAs[P outbox.Payload](m outbox.Message, write func(P) (outbox.Recipient, letter)) (outbox.Recipient, letter, error) {
+	var p P
+	if err := json.Unmarshal(m.Payload, &p); err != nil {
+		return outbox.Recipient{}, letter{}, fmt.Errorf("reading a %s message: %w", m.Kind, err)
+	}
+	to, l := write(p)
+	return to, l, nil
+}
+
+// messageID is the same at each try, so that a mail that left twice can be known
+// as one.
+func (s *Mailer) messageID(job id.Job) string { return string(job) + "@" + domain(s.public) }
+
+// failure is why a message did not leave.
+type failure struct {
+	permanent bool
+	err       error
+}
+
+// Error says what happened.
+func (f *failure) Error() string { return f.err.Error() }
+
+// Unwrap returns the cause.
+func (f *failure) Unwrap() error { return f.err }
+
+// Permanent says whether another try is of no use.
+func (f *failure) Permanent() bool { return f.permanent }

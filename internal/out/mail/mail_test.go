@@ -1,0 +1,341 @@
+package mail
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io"
+	"mime"
+	netmail "net/mail"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jhillyerd/enmime/v2"
+
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/ledger/outbox"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func public(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func noon() time.Time { return time.Date(2026, 12, 4, 11, 0, 0, 0, time.UTC) }
+
+func newMailer(t *testing.T, smtpURL string) *Mailer {
+	t.Helper()
+	s, err := New(Config{URL: smtpURL, PublicURL: public(t, "https://keys.example.com"), Clock: clock.NewManual(noon())})
+	if err != nil {
+		t.Fatalf("New(%q) error = %v", smtpURL, err)
+	}
+	return s
+}
+
+// message returns an outbox message as outbox.Put writes it.
+func message(t *testing.T, p outbox.Payload) outbox.Message {
+	t.Helper()
+	raw, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outbox.Message{ID: "job_01jt0000000000000000000000", Workspace: "ws_1", Kind: p.MessageKind(), Payload: raw}
+}
+
+func ada() outbox.Recipient {
+	return outbox.Recipient{Email: "ada@example.com", Name: "Ada Lovelace", Timezone: "Europe/Berlin"}
+}
+
+func samples() map[string]outbox.Payload {
+	at := time.Date(2026, 7, 4, 22, 30, 0, 0, time.UTC).UnixMilli()
+	return map[string]outbox.Payload{
+		"passkey_registered": outbox.PasskeyRegistered{
+			To: ada(), Workspace: "Example & Sons", Passkey: "Ada’s phone", At: at, IP: "2001:db8::7",
+			Agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+		},
+		"api_key_created": outbox.APIKeyCreated{
+			To: outbox.Recipient{Email: "zoe@example.com", Name: "Zoë Müller-Lüdenscheidt"}, Workspace: "Bäckerei Süß", APIKey: "Nightly <import>",
+			TokenID: "4fR9sKq2LmX0", Type: "admin", By: "Ada Lovelace", At: at,
+		},
+		"email_changed": outbox.EmailChanged{
+			To: outbox.Recipient{Email: "ada@old.example", Timezone: "America/New_York"}, Workspace: "Example & Sons",
+			Old: "ada@old.example", New: "ada@new.example", By: "Grace Hopper", At: at,
+		},
+	}
+}
+
+// composed returns the whole mail, and as parsed by somebody else's code.
+func composed(t *testing.T, s *Mailer, p outbox.Payload) ([]byte, *enmime.Envelope) {
+	t.Helper()
+	m := message(t, p)
+	to, l, err := read(m)
+	if err != nil {
+		t.Fatalf("read() error = %v", err)
+	}
+	msg, err := s.compose(t.Context(), m.ID, to, l)
+	if err != nil {
+		t.Fatalf("compose() error = %v", err)
+	}
+	var raw bytes.Buffer
+	if _, err := msg.WriteTo(&raw); err != nil {
+		t.Fatal(err)
+	}
+	return raw.Bytes(), parsed(t, raw.Bytes())
+}
+
+func parsed(t *testing.T, raw []byte) *enmime.Envelope {
+	t.Helper()
+	e, err := enmime.ReadEnvelope(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range e.Errors {
+		t.Errorf("the mail as parsed: %v", problem)
+	}
+	return e
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	got = strings.ReplaceAll(got, "\r\n", "\n")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func TestCompose_golden(t *testing.T) {
+	s := newMailer(t, "smtp://localhost?from=keyhold@example.com")
+	for name, p := range samples() {
+		raw, e := composed(t, s, p)
+		golden(t, name+".eml", string(raw))
+		golden(t, name+".txt", e.Text)
+		golden(t, name+".html", e.HTML)
+		again, _ := composed(t, s, p)
+		if !bytes.Equal(raw, again) {
+			t.Errorf("%s composed twice: want the same bytes, got different ones", name)
+		}
+		for i, l := range bytes.Split(raw, []byte("\r\n")) {
+			if len(l) > 998 || bytes.ContainsAny(l, "\r\n") || !isASCII(l) {
+				t.Errorf("%s, line %d: want at most 998 bytes of ASCII ended by CRLF, got %q", name, i+1, l)
+			}
+		}
+	}
+}
+
+func isASCII(b []byte) bool { return utf8.RuneCount(b) == len(b) }
+
+func TestCompose_headers(t *testing.T) {
+	s := newMailer(t, "smtp://localhost?from=keyhold%2Bmail@example.com")
+	_, e := composed(t, s, samples()["api_key_created"])
+	for name, want := range map[string]string{
+		"From":           `"Keyhold" <keyhold+mail@example.com>`,
+		"Subject":        "An API key was created in Bäckerei Süß",
+		"Message-Id":     "<job_01jt0000000000000000000000@keys.example.com>",
+		"Date":           "Fri, 04 Dec 2026 11:00:00 +0000",
+		"Auto-Submitted": "auto-generated",
+		"Mime-Version":   "1.0",
+		"User-Agent":     "",
+		"X-Mailer":       "",
+	} {
+		if got := e.GetHeader(name); got != want {
+			t.Errorf("header %s: want %q, got %q", name, want, got)
+		}
+	}
+	to, err := e.AddressList("To")
+	if want := []*netmail.Address{{Name: "Zoë Müller-Lüdenscheidt", Address: "zoe@example.com"}}; err != nil || !cmp.Equal(want, to) {
+		t.Errorf("To: want %v, got %v, error %v", want, to, err)
+	}
+	if kind, _, _ := mime.ParseMediaType(e.Root.Header.Get("Content-Type")); kind != "multipart/alternative" {
+		t.Errorf("Content-Type: want multipart/alternative, got %s", kind)
+	}
+}
+
+func TestCompose_namesCannotInjectHeaders(t *testing.T) {
+	const evil = "Eve\r\nBcc: victim@example.com\r\n\r\nbody\u202etxt.exe\x00"
+	s := newMailer(t, "smtp://localhost?from=keyhold@example.com")
+	to := outbox.Recipient{Email: "ada@example.com", Name: evil, Timezone: evil, Language: evil}
+	for _, p := range []outbox.Payload{
+		outbox.PasskeyRegistered{To: to, Workspace: evil, Passkey: evil, IP: evil, Agent: evil},
+		outbox.APIKeyCreated{To: to, Workspace: evil, APIKey: evil, TokenID: evil, Type: evil, By: evil},
+		outbox.EmailChanged{To: to, Workspace: evil, Old: evil, New: evil, By: evil},
+	} {
+		raw, e := composed(t, s, p)
+		head, _, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
+		for l := range strings.SplitSeq(string(head), "\r\n") {
+			if name, _, _ := strings.Cut(l, ":"); strings.EqualFold(name, "bcc") {
+				t.Errorf("%T: want no Bcc header, got %q", p, l)
+			}
+		}
+		var names []string
+		for _, name := range e.GetHeaderKeys() {
+			if !strings.HasPrefix(name, "Content-") {
+				names = append(names, name)
+			}
+		}
+		if len(names) != 7 {
+			t.Errorf("%T: want 7 headers, got %v", p, names)
+		}
+		for what, text := range map[string]string{"subject": e.GetHeader("Subject"), "text": e.Text, "HTML": e.HTML} {
+			if strings.ContainsAny(text, "\x00\u202e") {
+				t.Errorf("%T: want no controls in the %s, got %q", p, what, text)
+			}
+		}
+		_, l, err := read(message(t, p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{l.Subject, l.Greeting, l.Lead, l.Advice, l.Footer, l.Facts[0].Value} {
+			if strings.ContainsAny(text, "\r\n") {
+				t.Errorf("%T: want single lines, got %q", p, text)
+			}
+		}
+	}
+}
+
+func TestCompose_escapesHTML(t *testing.T) {
+	const evil = `<script>alert(1)</script><img src="https://evil.example/x.png">`
+	s := newMailer(t, "smtp://localhost?from=keyhold@example.com")
+	_, e := composed(t, s, outbox.APIKeyCreated{To: ada(), Workspace: evil, APIKey: evil, By: evil})
+	if strings.Contains(e.HTML, "<script") || strings.Contains(e.HTML, "<img") {
+		t.Errorf("HTML: want names escaped, got %s", e.HTML)
+	}
+	for attribute := range strings.SplitSeq(e.HTML, `"`) {
+		if strings.HasPrefix(attribute, "http") && attribute != "https://keys.example.com" {
+			t.Errorf("HTML: want no address but the public one, got %s", attribute)
+		}
+	}
+}
+
+func TestCompose_refusesAddressesThatAreNone(t *testing.T) {
+	s := newMailer(t, "smtp://localhost?from=keyhold@example.com")
+	for _, address := range []string{
+		"", "ada", "Ada <ada@example.com>", "ada@example.com, eve@example.com", "ada@example.com\r\nRCPT TO:<eve@example.com>", " ada@example.com", "<ada@example.com>",
+	} {
+		err := s.Deliver(t.Context(), message(t, outbox.PasskeyRegistered{To: outbox.Recipient{Email: address}}))
+		wantPermanent(t, "Deliver() to "+address, err, true)
+	}
+}
+
+func wantPermanent(t *testing.T, what string, err error, want bool) {
+	t.Helper()
+	var p interface{ Permanent() bool }
+	switch {
+	case err == nil:
+		t.Errorf("%s: want an error, got none", what)
+	case errors.As(err, &p) && p.Permanent() != want, !errors.As(err, &p) && want:
+		t.Errorf("%s: want permanent = %v, got %v", what, want, err)
+	}
+}
+
+func TestDeliver_unknownIsPermanent(t *testing.T) {
+	s := newMailer(t, "smtp://localhost?from=keyhold@example.com")
+	m := message(t, outbox.PasskeyRegistered{To: ada()})
+	m.Kind = "mail.love_letter"
+	wantPermanent(t, "Deliver() of an unknown kind", s.Deliver(t.Context(), m), true)
+	m = message(t, outbox.PasskeyRegistered{To: ada()})
+	m.Payload = json.RawMessage(`{"to":7}`)
+	wantPermanent(t, "Deliver() of a payload that is none", s.Deliver(t.Context(), m), true)
+}
+
+func TestMoment_inTheRecipientsZone(t *testing.T) {
+	at := time.Date(2026, 7, 4, 22, 30, 0, 0, time.UTC).UnixMilli()
+	for zone, want := range map[string]string{
+		"":                 "Saturday, 4 July 2026, 22:30 UTC",
+		"UTC":              "Saturday, 4 July 2026, 22:30 UTC",
+		"Local":            "Saturday, 4 July 2026, 22:30 UTC",
+		"Mars/Olympus":     "Saturday, 4 July 2026, 22:30 UTC",
+		"Europe/Berlin":    "Sunday, 5 July 2026, 00:30 (Europe/Berlin, UTC+02:00)",
+		"America/New_York": "Saturday, 4 July 2026, 18:30 (America/New_York, UTC-04:00)",
+		"Asia/Kathmandu":   "Sunday, 5 July 2026, 04:15 (Asia/Kathmandu, UTC+05:45)",
+		"MST":              "Saturday, 4 July 2026, 15:30 (MST, UTC-07:00)", // a word of Go's layouts
+	} {
+		if got := moment(at, zone); got != want {
+			t.Errorf("moment() in %q: want %q, got %q", zone, want, got)
+		}
+	}
+}
+
+func TestLine_bounds(t *testing.T) {
+	if got := line(strings.Repeat("ü", 1000)); utf8.RuneCountInString(got) != maxLine+1 {
+		t.Errorf("line() of 1000 runes: want %d and an ellipsis, got %d", maxLine, utf8.RuneCountInString(got))
+	}
+	if got := line("  a\t\u2028b\xff "); got != "a b\ufffd" {
+		t.Errorf("line(): want %q, got %q", "a b\ufffd", got)
+	}
+}
+
+func TestWrap(t *testing.T) {
+	text := "Hello " + strings.Repeat("word ", 40) + strings.Repeat("x", 90) + " end"
+	got := wrap(text)
+	for l := range strings.SplitSeq(got, "\n") {
+		if len(l) > 72 && strings.Contains(l, " ") {
+			t.Errorf("wrap(): want lines of at most 72, got %q", l)
+		}
+	}
+	if want := strings.Join(strings.Fields(text), " "); strings.Join(strings.Fields(got), " ") != want {
+		t.Errorf("wrap(): want all words kept, got %q", got)
+	}
+}
+
+func FuzzCompose(f *testing.F) {
+	f.Add("ada@example.com", "Ada", "Example", "x")
+	f.Add("ada@example.com", "A\r\nBcc: e@example.com", "=?utf-8?q?x?=", "\xff\x00")
+	u, err := url.Parse("https://keys.example.com")
+	if err != nil {
+		f.Fatal(err)
+	}
+	s, err := New(Config{URL: "smtp://localhost?from=k@example.com", PublicURL: u, Clock: clock.NewManual(noon())})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, address, name, workspace, by string) {
+		l := apiKeyCreated(outbox.APIKeyCreated{To: outbox.Recipient{Email: address, Name: name}, Workspace: workspace, By: by, APIKey: by})
+		msg, err := s.compose(context.Background(), id.Job("job_1"), outbox.Recipient{Email: address, Name: name}, l)
+		if err != nil {
+			return
+		}
+		var raw bytes.Buffer
+		if _, err := msg.WriteTo(&raw); err != nil {
+			t.Fatal(err)
+		}
+		got, err := netmail.ReadMessage(&raw)
+		if err != nil {
+			t.Fatalf("the mail does not parse: %v", err)
+		}
+		if len(got.Header) != 8 {
+			t.Errorf("headers: want 8, got %v", got.Header)
+		}
+		if to, err := got.Header.AddressList("To"); err != nil || len(to) != 1 || to[0].Address != address {
+			t.Errorf("To: want %q, got %v, error %v", address, to, err)
+		}
+		if _, err := io.Copy(io.Discard, got.Body); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,147 @@
+package mail
+
+import (
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/keyhold/keyhold/internal/ledger/outbox"
+)
+
+const productName = "Keyhold"
+
+// letter is what a mail says, for both of its forms. All of its texts are single
+// lines.
+type letter struct {
+	Subject  string // and heading
+	Greeting string
+	Lead     string
+	Facts    []fact
+	Advice   string // what to do if this was not wanted
+	Action   string // the button that leads to Keyhold
+	Footer   string
+}
+
+// fact is one line of the table of what happened.
+type fact struct{ Name, Value string }
+
+func passkeyRegistered(p outbox.PasskeyRegistered) letter {
+	workspace := line(p.Workspace)
+	return letter{
+		Subject:  "A passkey was added to your account",
+		Greeting: greeting(p.To),
+		Lead:     "From now on, a new passkey signs in to your account in the workspace " + workspace + ".",
+		Facts: facts(
+			fact{"Passkey", p.Passkey},
+			fact{"Added", moment(p.At, p.To.Timezone)},
+			fact{"IP address", p.IP},
+			fact{"Browser", p.Agent},
+		),
+		Advice: "If this was you, there is nothing to do. If it was not, tell an administrator of " + workspace + " at once: whoever holds this passkey can sign in as you.",
+		Action: "Open " + productName,
+		Footer: "You get this mail because it is about how your account is signed in to.",
+	}
+}
+
+func apiKeyCreated(p outbox.APIKeyCreated) letter {
+	workspace := line(p.Workspace)
+	return letter{
+		Subject:  "An API key was created in " + workspace,
+		Greeting: greeting(p.To),
+		Lead:     "A new API key lets a program act in the workspace " + workspace + ".",
+		Facts: facts(
+			fact{"API key", p.APIKey},
+			fact{"Type", apiKeyType(p.Type)},
+			fact{"Token ID", p.TokenID},
+			fact{"Created by", p.By},
+			fact{"Created", moment(p.At, p.To.Timezone)},
+		),
+		Advice: "If you expected this key, there is nothing to do. If you did not, look into it at once: whoever holds its token can do all that it opens.",
+		Action: "Open " + productName,
+		Footer: "You get this mail because you are an owner of " + workspace + ".",
+	}
+}
+
+func apiKeyType(t string) string {
+	switch t {
+	case "admin":
+		return "Admin (the administration API)"
+	case "shared_mobile":
+		return "Shared mobile"
+	case "clients":
+		return "Clients (authenticator operations)"
+	}
+	return t
+}
+
+func emailChanged(p outbox.EmailChanged) letter {
+	workspace := line(p.Workspace)
+	return letter{
+		Subject:  "Your e-mail address was changed",
+		Greeting: greeting(p.To),
+		Lead:     "The e-mail address of your account in the workspace " + workspace + " was changed.",
+		Facts: facts(
+			fact{"Before", p.Old},
+			fact{"Now", p.New},
+			fact{"Changed by", p.By},
+			fact{"Changed", moment(p.At, p.To.Timezone)},
+		),
+		Advice: "If you know of this, there is nothing to do: mail about your account goes to the new address from now on. If you do not, tell an administrator of " + workspace + " at once.",
+		Action: "Open " + productName,
+		Footer: "You get this mail, at both addresses, because it is about how your account is reached.",
+	}
+}
+
+func greeting(to outbox.Recipient) string {
+	if name := line(to.Name); name != "" {
+		return "Hello " + name + ","
+	}
+	return "Hello,"
+}
+
+// facts leaves out what is not known.
+func facts(all ...fact) []fact {
+	var out []fact
+	for _, f := range all {
+		if f.Value = line(f.Value); f.Value != "" {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// moment writes Unix milliseconds as a time in the recipient's zone, with the
+// zone's name and its distance from UTC at that moment.
+func moment(ms int64, timezone string) string {
+	at := time.UnixMilli(ms).UTC()
+	zone, err := time.LoadLocation(timezone)
+	if err != nil || timezone == "" || timezone == "UTC" || timezone == "Local" {
+		return at.Format(layout) + " UTC"
+	}
+	at = at.In(zone)
+	return at.Format(layout) + " (" + timezone + ", UTC" + at.Format("-07:00") + ")"
+}
+
+const layout = "Monday, 2 January 2006, 15:04"
+
+// maxLine bounds each text that comes from people or their browsers, in runes.
+const maxLine = 300
+
+// line makes one bounded line of foreign text: without controls, and without the
+// marks that turn the direction of what follows.
+func line(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsControl(r), r == '\u2028', r == '\u2029':
+			return ' '
+		case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd"))
+	runes := []rune(strings.Join(strings.Fields(s), " "))
+	if len(runes) > maxLine {
+		return string(runes[:maxLine]) + "…"
+	}
+	return string(runes)
+}
