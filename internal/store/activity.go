@@ -62,6 +62,19 @@ func (t *Tx) CountRefusal(ctx context.Context, r activity.Refusal, now time.Time
 		r.Workspace, r.Caller, r.Action, r.Reason, millis(now))
 }
 
+// TakeOverdueRefusals satisfies activity.OverdueTx.
+func (t *Tx) TakeOverdueRefusals(ctx context.Context, now time.Time, window time.Duration, limit int) ([]activity.OverdueRefusal, error) {
+	return collect(ctx, t, func(row scanner) (r activity.OverdueRefusal, err error) {
+		var since int64
+		err = row.Scan(&r.Workspace, &r.Caller, &r.Action, &r.Reason, &since, &r.Count)
+		r.Since = moment(since)
+		return r, err
+	}, `
+		DELETE FROM refusal WHERE (workspace, caller, action, reason) IN (
+			SELECT workspace, caller, action, reason FROM refusal WHERE since <= $1 ORDER BY since LIMIT $2)
+		RETURNING workspace, caller, action, reason, since, n`, millis(now.Add(-window)), limit)
+}
+
 // ListActivities satisfies activity.RecordTx.
 func (t *Tx) ListActivities(ctx context.Context, w id.Workspace, q activity.Query) (page.Page[activity.Event], error) {
 	l := &listQuery{from: "activity a"}

@@ -28,6 +28,7 @@ const (
 type sqliteEngine struct {
 	path    string
 	writer  *sql.DB
+	writing *connection // the writer's only one, used by the writing goroutine
 	reader  *sql.DB
 	queue   chan *job
 	done    chan struct{} // closed when the writing goroutine has ended
@@ -49,8 +50,7 @@ func openSQLite(ctx context.Context, path string) (_ *sqliteEngine, err error) {
 		return nil, err
 	}
 	e.writer.SetMaxOpenConns(1)
-	w, err := connect(ctx, e.writer)
-	if err != nil {
+	if e.writing, err = connect(ctx, e.writer); err != nil {
 		return nil, err
 	}
 	e.reader, err = sql.Open("sqlite", dsn(path, "query_only(1)", "busy_timeout(10000)", "cache_size(-8192)", "mmap_size(268435456)", "temp_store(MEMORY)"))
@@ -65,7 +65,7 @@ func openSQLite(ctx context.Context, path string) (_ *sqliteEngine, err error) {
 		}
 		e.idle <- c
 	}
-	go e.work(w)
+	go e.work(e.writing)
 	return e, nil
 }
 
@@ -124,6 +124,14 @@ func (c *connection) query(ctx context.Context, query string, args ...any) (*sql
 		return nil, err
 	}
 	return s.QueryContext(ctx, args...)
+}
+
+func (c *connection) close() error {
+	var errs []error
+	for _, s := range c.prepared {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, c.c.Close())...)
 }
 
 // control runs BEGIN, SAVEPOINT and their like, on no caller's context.
@@ -368,7 +376,10 @@ func (e *sqliteEngine) close() error {
 func (e *sqliteEngine) closePools() error {
 	var errs []error
 	for len(e.idle) > 0 {
-		errs = append(errs, (<-e.idle).c.Close())
+		errs = append(errs, (<-e.idle).close())
+	}
+	if e.writing != nil {
+		errs = append(errs, e.writing.close()) // last: it is the one that may clear the WAL away
 	}
 	for _, db := range []*sql.DB{e.reader, e.writer} {
 		if db != nil {

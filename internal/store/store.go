@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/fault"
@@ -67,8 +68,12 @@ func (s *Store) Engine() string { return s.e.name() }
 func (s *Store) Close() error { return s.e.close() }
 
 // For returns the store as the runner of a room's own storage interface T, which
-// *Tx must satisfy (store_test.go holds the list, checked by the compiler).
-func For[T any](s *Store) tx.Runner[T] { return runner[T]{s: s} }
+// *Tx must satisfy: otherwise For panics, at wiring time. (store_test.go holds the
+// list, checked by the compiler.)
+func For[T any](s *Store) tx.Runner[T] {
+	as[T](nil)
+	return runner[T]{s: s}
+}
 
 type runner[T any] struct{ s *Store }
 
@@ -76,7 +81,7 @@ type runner[T any] struct{ s *Store }
 func as[T any](t *Tx) T {
 	view, ok := any(t).(T)
 	if !ok {
-		panic(fmt.Sprintf("store.Tx does not satisfy %T", *new(T)))
+		panic(fmt.Sprintf("store.Tx does not satisfy %v", reflect.TypeFor[T]()))
 	}
 	return view
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
+	"github.com/keyhold/keyhold/internal/out/sequencer"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/signin"
@@ -17,4 +18,5 @@ var (
 	_ join.Tx           = (*Tx)(nil)
 	_ activity.RecordTx = (*Tx)(nil)
 	_ outbox.WorkTx     = (*Tx)(nil)
+	_ sequencer.Tx      = (*Tx)(nil)
 )

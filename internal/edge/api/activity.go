@@ -53,7 +53,7 @@ func renderActivity(e activity.Event) activityBody {
 }
 
 type listActivitiesInput struct {
-	listInput
+	ListInput
 	User    string    `query:"user" doc:"Only lines that concern this user: user_…"`
 	Action  string    `query:"action" maxLength:"64" doc:"Only this action: user.create"`
 	Outcome string    `query:"outcome" enum:"success,refused,failed" doc:"Only this outcome."`
@@ -80,7 +80,7 @@ func (a *API) listActivities(ctx context.Context, by auth.Caller, in *listActivi
 		sort = "at,descend"
 	}
 	name := queryName("activities", in.User, in.Action, in.Outcome, in.From.Format(time.RFC3339Nano), in.To.Format(time.RFC3339Nano), sort)
-	r, err := a.pageOf(ctx, by, in.listInput, sort, name, []string{"at"})
+	r, err := a.pageOf(ctx, by, in.ListInput, sort, name, []string{"at"})
 	if err != nil {
 		return nil, err
 	}

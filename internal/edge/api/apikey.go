@@ -50,7 +50,7 @@ type createdAPIKeyOutput struct {
 }
 
 type listAPIKeysInput struct {
-	listInput
+	ListInput
 	Type string `query:"type" enum:"admin,shared_mobile,clients" doc:"Only keys of this type."`
 	Sort string `query:"sort" doc:"name or created_at, followed by ,ascend or ,descend."`
 }
@@ -65,7 +65,7 @@ func (a *API) registerAPIKeys() {
 
 func (a *API) listAPIKeys(ctx context.Context, by auth.Caller, in *listAPIKeysInput) (*listOutput[apiKeyBody], error) {
 	name := queryName("api-keys", in.Type, in.Sort)
-	r, err := a.pageOf(ctx, by, in.listInput, in.Sort, name, apikey.Sorts())
+	r, err := a.pageOf(ctx, by, in.ListInput, in.Sort, name, apikey.Sorts())
 	if err != nil {
 		return nil, err
 	}

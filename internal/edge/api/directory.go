@@ -52,7 +52,8 @@ func userAnswer(u directory.User) *userOutput {
 	return &userOutput{ETag: etag(u.Revision), Location: Prefix + "/users/" + string(u.ID), Body: renderUser(u)}
 }
 
-type userPath struct {
+// UserPath names one user. It is exported for huma, as ListInput is.
+type UserPath struct {
 	ID string `path:"id" doc:"The user's id: user_…"`
 }
 
@@ -74,7 +75,7 @@ type createUserInput struct {
 }
 
 type patchUserInput struct {
-	userPath
+	UserPath
 	IfMatch string `header:"If-Match" doc:"Change the user only if this is its ETag."`
 	Body    struct {
 		UserID     patchText `json:"user_id,omitempty"`
@@ -111,7 +112,7 @@ func (patchText) Schema(huma.Registry) *huma.Schema {
 }
 
 type listUsersInput struct {
-	listInput
+	ListInput
 	Q      string `query:"q" maxLength:"400" doc:"Beginnings of words in name, e-mail address, user id or employee id; all must be found."`
 	Status string `query:"status" enum:"not_invited,pending,active" doc:"Only users of this status."`
 	Sort   string `query:"sort" doc:"name, email, user_id, created_at or last_activity_at, followed by ,ascend or ,descend."`
@@ -130,7 +131,7 @@ func (a *API) registerUsers() {
 
 func (a *API) listUsers(ctx context.Context, by auth.Caller, in *listUsersInput) (*listOutput[userBody], error) {
 	name := queryName("users", in.Q, in.Status, in.Sort)
-	r, err := a.pageOf(ctx, by, in.listInput, in.Sort, name, directory.Sorts())
+	r, err := a.pageOf(ctx, by, in.ListInput, in.Sort, name, directory.Sorts())
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +162,7 @@ func (a *API) createUser(ctx context.Context, by auth.Caller, in *createUserInpu
 	return userAnswer(u), nil
 }
 
-func (a *API) getUser(ctx context.Context, by auth.Caller, in *userPath) (*userOutput, error) {
+func (a *API) getUser(ctx context.Context, by auth.Caller, in *UserPath) (*userOutput, error) {
 	u, ok := id.Parse[id.KindUser](in.ID)
 	if !ok {
 		return nil, unknownUser()

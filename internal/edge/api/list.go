@@ -10,8 +10,9 @@ import (
 	"github.com/keyhold/keyhold/internal/base/page"
 )
 
-// listInput is what every list takes.
-type listInput struct {
+// ListInput is what every list takes. It is exported for huma, which looks into
+// exported embedded structs only.
+type ListInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"How many rows at the most."`
 	Cursor string `query:"cursor" maxLength:"2048" doc:"next_cursor of the page before."`
 	Total  bool   `query:"total" doc:"Whether to count all rows of the list."`
@@ -29,7 +30,7 @@ type listOutput[T any] struct{ Body listBody[T] }
 
 // pageOf turns a list's input into a page request. query names the list with its
 // filters and sort, to which cursors are bound.
-func (a *API) pageOf(ctx context.Context, by auth.Caller, in listInput, sort, query string, sorts []string) (page.Request, error) {
+func (a *API) pageOf(ctx context.Context, by auth.Caller, in ListInput, sort, query string, sorts []string) (page.Request, error) {
 	r := page.Request{Limit: in.Limit, WithTotal: in.Total}
 	field, direction, _ := strings.Cut(sort, ",")
 	if field != "" {

@@ -93,6 +93,9 @@ func newProblem(hc huma.Context, status int, message string, errs ...error) huma
 	if status == http.StatusUnprocessableEntity {
 		message = "Some fields need your attention."
 	}
+	if status == http.StatusUnsupportedMediaType {
+		message, errs = "Send the body as JSON, with Content-Type: application/json.", nil
+	}
 	p := blank(ctx, status, code, sentence(message))
 	for _, err := range errs {
 		if err == nil {

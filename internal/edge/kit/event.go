@@ -170,7 +170,7 @@ func (k *Kit) finish(r *http.Request, rec *recorder, e *event, took time.Duratio
 	attrs := make([]slog.Attr, 0, 14)
 	attrs = append(attrs,
 		slog.String("request_id", e.nobody.RequestID), slog.String("method", method(r.Method)), slog.String("route", route),
-		slog.Int("status", status), slog.Int64("bytes", rec.bytes), slog.Duration("took", took), slog.String("ip", e.nobody.IP),
+		slog.Int("status", status), slog.Int64("bytes", rec.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("ip", e.nobody.IP),
 	)
 	if e.caller.Kind != "" {
 		attrs = append(attrs, slog.String("workspace", string(e.caller.Workspace)),

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/app"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+)
+
+type serveCmd struct{}
+
+// Run serves until it is told to stop.
+func (serveCmd) Run(r *run) error {
+	c, err := r.settings.parse()
+	if err != nil {
+		return err
+	}
+	l, err := app.Listen(r.ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	log := r.log(c)
+	a, err := app.Open(r.ctx, c, app.Options{}, log)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	link, err := a.FirstRun(r.ctx)
+	if err != nil {
+		return errors.Join(err, l.Close(), a.Close())
+	}
+	err = a.Serve(r.ctx, l, version(), func() {
+		log.Info("ready", "listen", l.Addr().String(), "public_url", c.PublicURL.String(), "version", version(), "mail", c.SMTPURL != "")
+		if link != "" {
+			_, _ = fmt.Fprintf(r.out, "\nKeyhold is ready. Open this link to become the owner; it works once, for 24 hours:\n\n  %s\n\n", link)
+		}
+	})
+	err = errors.Join(err, a.Close())
+	log.Info("stopped")
+	return err
+}
+
+type migrateCmd struct{}
+
+// Run migrates the database.
+func (migrateCmd) Run(r *run) error {
+	c, err := r.settings.parse()
+	if err != nil {
+		return err
+	}
+	steps, err := app.Migrate(r.ctx, c)
+	if err != nil {
+		return err
+	}
+	if len(steps) == 0 {
+		return say(r.out, "The database is up to date.\n")
+	}
+	return say(r.out, "Steps taken: %s\n", strings.Join(steps, ", "))
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(r *run) error { return say(r.out, "keyhold %s\n", version()) }
+
+type setupLinkCmd struct {
+	Workspace string `help:"The workspace's name or id; may be left out if there is one only." placeholder:"NAME"`
+	Email     string `help:"The administrator's e-mail address; without it, the link is for the workspace's first owner." placeholder:"ADDRESS"`
+	JSON      bool   `help:"Print one JSON object."`
+}
+
+// Run issues a setup link.
+func (cmd setupLinkCmd) Run(r *run) error {
+	c, err := r.settings.parse()
+	if err != nil {
+		return err
+	}
+	out, err := app.Do[app.IssuedSetupLink](r.ctx, c, r.quiet(), app.IssueSetupLink{Workspace: cmd.Workspace, Email: cmd.Email})
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return printJSON(r.out, out)
+	}
+	return say(r.out, "Setup link for %s. It works once, until %s:\n\n  %s\n", out.Workspace, until(out.ExpiresAt), out.SetupURL)
+}
+
+type workspaceCreateCmd struct {
+	Name string `arg:"" help:"The workspace's name."`
+	JSON bool   `help:"Print one JSON object."`
+}
+
+// Run makes a workspace.
+func (cmd workspaceCreateCmd) Run(r *run) error {
+	c, err := r.settings.parse()
+	if err != nil {
+		return err
+	}
+	out, err := app.Do[app.CreatedWorkspace](r.ctx, c, r.quiet(), app.CreateWorkspace{Name: cmd.Name})
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return printJSON(r.out, out)
+	}
+	return say(r.out, "Workspace %s (%s) was made. Its first owner's setup link works once, until %s:\n\n  %s\n", out.Name, out.ID, until(out.ExpiresAt), out.SetupURL)
+}
+
+type apiKeyCreateCmd struct {
+	Name        string        `arg:"" help:"The key's name: what it is used for."`
+	Type        string        `help:"What the key opens: ${enum}." enum:"admin,shared_mobile,clients" default:"admin"`
+	Permissions []string      `help:"For admin keys: users.read, users.write, …; all if left out." placeholder:"PERMISSION"`
+	ExpiresIn   time.Duration `help:"How long the key is good, like 2160h (90 days); for ever if left out." placeholder:"DURATION"`
+	Workspace   string        `help:"The workspace's name or id; may be left out if there is one only." placeholder:"NAME"`
+	JSON        bool          `help:"Print one JSON object."`
+}
+
+// Run creates an API key.
+func (cmd apiKeyCreateCmd) Run(r *run) error {
+	c, err := r.settings.parse()
+	if err != nil {
+		return err
+	}
+	if cmd.ExpiresIn < 0 {
+		return errors.New("--expires-in must not be negative")
+	}
+	out, err := app.Do[app.CreatedAPIKey](r.ctx, c, r.quiet(), app.CreateAPIKey{
+		Workspace: cmd.Workspace, Name: cmd.Name, Type: cmd.Type, Permissions: cmd.Permissions, ExpiresIn: cmd.ExpiresIn,
+	})
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return printJSON(r.out, out)
+	}
+	return say(r.out, "API key %s (%s, %s) for %s was created. Its token is shown this once:\n\n  %s\n", out.Name, out.ID, out.Type, out.Workspace, out.Token)
+}
+
+type activityVerifyCmd struct {
+	Workspace string `help:"The workspace's name or id; all workspaces if left out." placeholder:"NAME"`
+	JSON      bool   `help:"Print one JSON object."`
+}
+
+// errDamaged is the outcome of verifying a record that was tampered with. What is
+// wrong has been printed.
+var errDamaged = errors.New("the activity record was tampered with")
+
+// Run verifies the activity record.
+func (cmd activityVerifyCmd) Run(r *run) error {
+	c, err := r.settings.parse()
+	if err != nil {
+		return err
+	}
+	verdicts, err := app.Verify(r.ctx, c, r.quiet(), cmd.Workspace)
+	if err != nil {
+		return err
+	}
+	whole := true
+	for _, v := range verdicts {
+		whole = whole && len(v.Damages) == 0
+	}
+	if cmd.JSON {
+		err = printJSON(r.out, renderVerdicts(verdicts, whole))
+	} else {
+		err = sayVerdicts(r.out, verdicts)
+	}
+	if err == nil && !whole {
+		err = errDamaged
+	}
+	return err
+}
+
+type verdictJSON struct {
+	Workspace string       `json:"workspace"`
+	Whole     bool         `json:"whole"`
+	Through   int64        `json:"sealed_through"`
+	Unsealed  int64        `json:"not_yet_sealed"`
+	Erased    int64        `json:"erased"`
+	Damages   []damageJSON `json:"damages"`
+}
+
+type damageJSON struct {
+	Index int64  `json:"index"`
+	ID    string `json:"id"`
+	What  string `json:"what"`
+}
+
+func renderVerdicts(verdicts []activity.Verdict, whole bool) any {
+	out := struct {
+		Whole      bool          `json:"whole"`
+		Workspaces []verdictJSON `json:"workspaces"`
+	}{Whole: whole, Workspaces: []verdictJSON{}}
+	for _, v := range verdicts {
+		one := verdictJSON{Workspace: string(v.Workspace), Whole: len(v.Damages) == 0, Through: v.Through, Unsealed: v.Unsealed, Erased: v.Erased, Damages: []damageJSON{}}
+		for _, d := range v.Damages {
+			one.Damages = append(one.Damages, damageJSON{Index: d.Index, ID: string(d.ID), What: d.What})
+		}
+		out.Workspaces = append(out.Workspaces, one)
+	}
+	return out
+}
+
+func sayVerdicts(w io.Writer, verdicts []activity.Verdict) error {
+	var b strings.Builder
+	for _, v := range verdicts {
+		state := "whole"
+		if len(v.Damages) > 0 {
+			state = "DAMAGED"
+		}
+		fmt.Fprintf(&b, "%s: %s, sealed through %d, %d not yet sealed", v.Workspace, state, v.Through, v.Unsealed)
+		if v.Erased > 0 {
+			fmt.Fprintf(&b, ", personal fields erased in %d", v.Erased)
+		}
+		b.WriteString("\n")
+		for _, d := range v.Damages {
+			fmt.Fprintf(&b, "  index %d %s: %s\n", d.Index, d.ID, d.What)
+		}
+	}
+	if len(verdicts) == 0 {
+		b.WriteString("There is no workspace yet.\n")
+	}
+	return say(w, "%s", b.String())
+}
+
+func until(t time.Time) string { return t.Local().Format("2 January 2006, 15:04 MST") }
+
+func say(w io.Writer, format string, args ...any) error {
+	_, err := fmt.Fprintf(w, format, args...)
+	return err
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/keyhold/keyhold/internal/app"
+	"github.com/keyhold/keyhold/internal/app/demo"
+)
+
+type demoCmd struct {
+	Keep string `help:"Keep the data in this folder and go on with it the next time; a throw-away folder if left out." placeholder:"DIR"`
+	JSON bool   `help:"Print one JSON object once ready."`
+	Logs bool   `help:"Show the server's log."`
+}
+
+// Run runs the demo until it is told to stop.
+func (cmd demoCmd) Run(r *run) error {
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	if cmd.Logs {
+		log = r.log(app.Config{LogFormat: r.settings.LogFormat})
+	}
+	return demo.Run(r.ctx, demo.Config{Listen: r.settings.Listen, Keep: cmd.Keep, Version: version(), Log: log}, func(ready demo.Ready) error {
+		if cmd.JSON {
+			return printJSON(r.out, ready)
+		}
+		return say(r.out, `
+Keyhold's demo is ready. Nothing here is real, and the clock can be moved.
+
+  Sign in as the owner   %s
+  (this link works once: register a passkey there, or go on without one)
+
+  The panel              %s
+  The mailbox            %s
+  The API's pages        %s/api/docs
+  An Admin API key       %s
+
+  curl -H "Authorization: Bearer %s" %s/api/v1/users?limit=3
+  curl -X POST -d '{"advance":"25h"}' %s
+
+Stop it with Ctrl+C.
+`, ready.SignInURL, ready.URL, ready.MailboxURL, ready.URL, ready.AdminToken, ready.AdminToken, ready.URL, ready.ClockURL)
+	})
+}

@@ -1,0 +1,234 @@
+// Package app puts Keyhold together: settings → store → rooms → edges and ways
+// out. It is the only package that sees everything, and decides nothing that a
+// room decides.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/seal"
+	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/flow/join"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/outbox"
+	"github.com/keyhold/keyhold/internal/out/keeper"
+	"github.com/keyhold/keyhold/internal/out/mail"
+	"github.com/keyhold/keyhold/internal/out/sequencer"
+	"github.com/keyhold/keyhold/internal/out/worker"
+	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/signin"
+	"github.com/keyhold/keyhold/internal/store"
+)
+
+// Options are what only a demo sets.
+type Options struct {
+	// Clock is the server's time; nil for the machine's.
+	Clock clock.Clock
+	// LinksSignIn lets setup links open a session without a passkey.
+	LinksSignIn bool
+	// Mount adds handlers of its own to the server's.
+	Mount func(mux *http.ServeMux)
+	// Wrap wraps the whole server, from outside.
+	Wrap func(http.Handler) http.Handler
+}
+
+// App is Keyhold, put together. Use Open.
+type App struct {
+	Directory *directory.Service
+	SignIn    *signin.Service
+	Join      *join.Service
+	APIKeys   *apikey.Service
+	Record    *activity.Record
+
+	config    Config
+	options   Options
+	log       *slog.Logger
+	clock     clock.Clock
+	folder    *folder // nil when only reading
+	store     *store.Store
+	keeper    *keeper.File
+	metrics   *prometheus.Registry
+	worker    *worker.Worker
+	sequencer *sequencer.Sequencer
+
+	mu      sync.Mutex
+	cursors map[id.Workspace]secret.Bytes // guarded by mu
+}
+
+// Open locks the data folder, opens the store, brings its schema up to date and
+// makes the rooms. Nothing runs yet. Whoever opens an App closes it.
+func Open(ctx context.Context, c Config, o Options, log *slog.Logger) (_ *App, err error) {
+	a, err := openReading(ctx, c, o, log, true)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	steps, err := a.store.Migrate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(steps) > 0 {
+		log.Info("the database was brought up to date", "steps", strings.Join(steps, " "))
+	}
+	if err := a.checkKeyFile(ctx); err != nil {
+		return nil, err
+	}
+	return a, a.openWaysOut()
+}
+
+// checkKeyFile refuses a key file that is not the one this database was made with:
+// no API key and no sealed secret would be good any more.
+func (a *App) checkKeyFile(ctx context.Context) error {
+	all, err := a.Join.Workspaces(ctx, auth.Job("", "start"))
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	if _, err = a.cursorSecret(ctx, all[0].ID); err == nil {
+		return nil
+	}
+	path := filepath.Join(a.config.Data, keyFile)
+	if a.keeper.Created() {
+		return errors.Join(wrong("KEYHOLD_DATA", "the key file %s is missing, and the database cannot be used without it: put it back from your backup", path), os.Remove(path))
+	}
+	return wrong("KEYHOLD_DATA", "the key file %s does not belong to this database: %v", path, err)
+}
+
+// openReading opens everything but what writes by itself. Without lock the data
+// folder may belong to a running server: call nothing that writes.
+func openReading(ctx context.Context, c Config, o Options, log *slog.Logger, lock bool) (_ *App, err error) {
+	a := &App{config: c, options: o, log: log, clock: o.Clock, metrics: prometheus.NewRegistry(), cursors: map[id.Workspace]secret.Bytes{}}
+	if a.clock == nil {
+		a.clock = clock.System{}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	place := &folder{path: c.Data}
+	if lock {
+		if a.folder, err = openFolder(c.Data); err != nil {
+			return nil, err
+		}
+	} else if _, err := os.Stat(c.Data); err != nil {
+		return nil, wrong("KEYHOLD_DATA", "there is no data folder at %s", c.Data)
+	}
+	if a.store, err = openStore(ctx, c, place); err != nil {
+		return nil, err
+	}
+	if a.keeper, err = keeper.Open(place.file(keyFile)); err != nil {
+		return nil, err
+	}
+	return a, a.openRooms()
+}
+
+func openStore(ctx context.Context, c Config, f *folder) (*store.Store, error) {
+	if c.DatabaseURL != "" {
+		s, err := store.OpenPostgres(ctx, c.DatabaseURL)
+		if err != nil {
+			return nil, wrong("KEYHOLD_DATABASE_URL", "%v", err)
+		}
+		return s, nil
+	}
+	return store.OpenSQLite(ctx, f.file(databaseFile))
+}
+
+func (a *App) openRooms() error {
+	party, err := signin.NewRelyingParty(a.config.PublicURL.Hostname(), a.config.PublicURL.String())
+	if err != nil {
+		return err
+	}
+	a.Directory = directory.New(store.For[directory.Tx](a.store), a.clock)
+	a.SignIn = signin.New(signin.Config{Store: store.For[signin.Tx](a.store), Clock: a.clock, Party: party, LinksSignIn: a.options.LinksSignIn})
+	a.Join = join.New(join.Config{Store: store.For[join.Tx](a.store), Clock: a.clock, Keeper: a.keeper, Party: party, LinksSignIn: a.options.LinksSignIn})
+	a.APIKeys = apikey.New(apikey.Config{Store: store.For[apikey.Tx](a.store), Clock: a.clock, Pepper: a.keeper.Pepper()})
+	a.Record = activity.NewRecord(activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](a.store), Clock: a.clock})
+	return nil
+}
+
+// openWaysOut makes the outbox's worker and the sequencer. They run in Serve.
+func (a *App) openWaysOut() error {
+	holder := "server-" + rand.Text()
+	c := worker.Config{Store: store.For[outbox.WorkTx](a.store), Clock: a.clock, Holder: holder, Log: a.log}
+	if a.config.SMTPURL != "" {
+		m, err := mail.New(mail.Config{URL: a.config.SMTPURL, From: a.config.MailFrom, PublicURL: a.config.PublicURL, Clock: a.clock})
+		if err != nil {
+			return wrong("KEYHOLD_SMTP_URL", "%v", err)
+		}
+		c.Deliver = m
+	}
+	a.worker = worker.New(c)
+	a.sequencer = sequencer.New(sequencer.Config{Store: store.For[sequencer.Tx](a.store), Clock: a.clock, Holder: holder, Log: a.log})
+	return nil
+}
+
+// Close closes the store and gives the data folder free.
+func (a *App) Close() error {
+	var errs []error
+	if a.store != nil {
+		errs = append(errs, a.store.Close())
+	}
+	if a.folder != nil {
+		errs = append(errs, a.folder.close())
+	}
+	return errors.Join(errs...)
+}
+
+// PublicURL returns the address of a page, with a query if there is one.
+func (a *App) PublicURL(path string, query url.Values) string {
+	u := a.config.PublicURL.JoinPath(path)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// SetupURL returns the address at which a setup link's secret is used.
+func (a *App) SetupURL(link secret.Bytes) string {
+	return a.PublicURL("/setup", url.Values{"link": {link.ExposeString()}})
+}
+
+// cursorSecret returns a workspace's secret for signing cursors. It never
+// changes, so the unsealed form is kept.
+func (a *App) cursorSecret(ctx context.Context, w id.Workspace) (secret.Bytes, error) {
+	a.mu.Lock()
+	known, ok := a.cursors[w]
+	a.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	me, err := a.Directory.Me(ctx, auth.Job(w, "cursors"))
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	key, err := seal.OpenKey(ctx, a.keeper, string(w), me.Workspace.SealingKey)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	opened, err := key.Open(me.Workspace.CursorSecret, join.CursorIdentity(w))
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("the key file does not fit this database: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cursors[w] = opened
+	return opened, nil
+}

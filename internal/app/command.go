@@ -1,0 +1,300 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/directory"
+)
+
+// commandLine is the caller's name of whoever types commands on the server.
+const commandLine = "command line"
+
+// CreateWorkspace is the command that makes a workspace.
+type CreateWorkspace struct {
+	Name string `json:"name"`
+}
+
+// CreatedWorkspace is what it answers.
+type CreatedWorkspace struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	SetupURL  string    `json:"setup_url"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// IssueSetupLink is the command that makes a setup link. Workspace is an id or a
+// name, and may be empty if there is one workspace only; Email empty means the
+// first owner.
+type IssueSetupLink struct {
+	Workspace string `json:"workspace"`
+	Email     string `json:"email"`
+}
+
+// IssuedSetupLink is what it answers.
+type IssuedSetupLink struct {
+	Workspace string    `json:"workspace"`
+	SetupURL  string    `json:"setup_url"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// CreateAPIKey is the command that makes an API key.
+type CreateAPIKey struct {
+	Workspace   string        `json:"workspace"`
+	Name        string        `json:"name"`
+	Type        string        `json:"type"`
+	Permissions []string      `json:"permissions,omitempty"`
+	ExpiresIn   time.Duration `json:"expires_in,omitempty"`
+}
+
+// CreatedAPIKey is what it answers.
+type CreatedAPIKey struct {
+	ID          string     `json:"id"`
+	TokenID     string     `json:"token_id"`
+	Name        string     `json:"name"`
+	Type        string     `json:"type"`
+	Workspace   string     `json:"workspace"`
+	Permissions []string   `json:"permissions"`
+	ExpiresAt   *time.Time `json:"expires_at"`
+	Token       string     `json:"token"`
+}
+
+// The commands' names on the socket.
+const (
+	commandWorkspace = "workspace-create"
+	commandSetupLink = "setup-link"
+	commandAPIKey    = "api-key-create"
+)
+
+// Do runs a command: in the server that holds the data folder if one runs, else
+// right here. name is one of the Command… names, args its struct.
+func Do[T any](ctx context.Context, c Config, log *slog.Logger, args any) (T, error) {
+	var out T
+	name, err := commandName(args)
+	if err != nil {
+		return out, err
+	}
+	text, err := json.Marshal(args)
+	if err != nil {
+		return out, err
+	}
+	result, err := overSocket(ctx, c.Data, name, text)
+	if errors.Is(err, errNoServer) {
+		result, err = here(ctx, c, log, name, text)
+	}
+	if err != nil {
+		return out, err
+	}
+	return out, json.Unmarshal(result, &out)
+}
+
+func commandName(args any) (string, error) {
+	switch args.(type) {
+	case CreateWorkspace:
+		return commandWorkspace, nil
+	case IssueSetupLink:
+		return commandSetupLink, nil
+	case CreateAPIKey:
+		return commandAPIKey, nil
+	}
+	return "", fmt.Errorf("%T is no command", args)
+}
+
+func here(ctx context.Context, c Config, log *slog.Logger, name string, args []byte) (json.RawMessage, error) {
+	a, err := Open(ctx, c, Options{}, log)
+	if err != nil {
+		return nil, err
+	}
+	result, err := a.run(ctx, name, args)
+	return result, errors.Join(err, a.Close())
+}
+
+// run runs a command in this process.
+func (a *App) run(ctx context.Context, name string, args []byte) (json.RawMessage, error) {
+	var out any
+	var err error
+	switch name {
+	case commandWorkspace:
+		out, err = runAs(ctx, args, a.createWorkspace)
+	case commandSetupLink:
+		out, err = runAs(ctx, args, a.issueSetupLink)
+	case commandAPIKey:
+		out, err = runAs(ctx, args, a.createAPIKey)
+	default:
+		return nil, &CommandError{Code: "unknown_command", Text: "The running server does not know this command: it is of another version."}
+	}
+	if err != nil {
+		return nil, commandError(err)
+	}
+	return json.Marshal(out)
+}
+
+func runAs[A, R any](ctx context.Context, text []byte, fn func(context.Context, A) (R, error)) (R, error) {
+	var args A
+	if err := json.Unmarshal(text, &args); err != nil {
+		var zero R
+		return zero, fmt.Errorf("reading the command: %w", err)
+	}
+	return fn(ctx, args)
+}
+
+func (a *App) createWorkspace(ctx context.Context, args CreateWorkspace) (CreatedWorkspace, error) {
+	f, err := a.Join.CreateWorkspace(ctx, auth.Job("", commandLine), args.Name)
+	if err != nil {
+		return CreatedWorkspace{}, err
+	}
+	return CreatedWorkspace{ID: string(f.Workspace.ID), Name: f.Workspace.Name, SetupURL: a.SetupURL(f.Link), ExpiresAt: f.ExpiresAt}, nil
+}
+
+func (a *App) issueSetupLink(ctx context.Context, args IssueSetupLink) (IssuedSetupLink, error) {
+	w, err := a.findWorkspace(ctx, args.Workspace)
+	if err != nil {
+		return IssuedSetupLink{}, err
+	}
+	link, expires, err := a.SignIn.IssueSetupLink(ctx, auth.Job(w.ID, commandLine), directory.Fold(strings.TrimSpace(args.Email)))
+	if err != nil {
+		return IssuedSetupLink{}, err
+	}
+	return IssuedSetupLink{Workspace: w.Name, SetupURL: a.SetupURL(link), ExpiresAt: expires}, nil
+}
+
+func (a *App) createAPIKey(ctx context.Context, args CreateAPIKey) (CreatedAPIKey, error) {
+	w, err := a.findWorkspace(ctx, args.Workspace)
+	if err != nil {
+		return CreatedAPIKey{}, err
+	}
+	n := apikey.NewKey{Name: args.Name, Type: apikey.Type(args.Type), Permissions: args.Permissions}
+	if args.ExpiresIn > 0 {
+		n.ExpiresAt = a.clock.Now().Add(args.ExpiresIn)
+	}
+	k, t, err := a.APIKeys.Create(ctx, auth.Job(w.ID, commandLine), n)
+	if err != nil {
+		return CreatedAPIKey{}, err
+	}
+	out := CreatedAPIKey{
+		ID: string(k.ID), TokenID: k.TokenID, Name: k.Name, Type: string(k.Type), Workspace: w.Name,
+		Permissions: k.Permissions.Strings(), Token: t.Secret().ExposeString(),
+	}
+	if !k.ExpiresAt.IsZero() {
+		out.ExpiresAt = &k.ExpiresAt
+	}
+	return out, nil
+}
+
+// findWorkspace returns the workspace of that id or name, or the only one there
+// is for "".
+func (a *App) findWorkspace(ctx context.Context, text string) (directory.Workspace, error) {
+	all, err := a.Join.Workspaces(ctx, auth.Job("", commandLine))
+	if err != nil {
+		return directory.Workspace{}, err
+	}
+	if len(all) == 0 {
+		return directory.Workspace{}, fault.NotFound("workspace_not_found", "There is no workspace yet. Make one with: keyhold workspace create NAME")
+	}
+	var fits []directory.Workspace
+	for _, w := range all {
+		if text == "" || string(w.ID) == text || directory.Fold(w.Name) == directory.Fold(text) {
+			fits = append(fits, w)
+		}
+	}
+	if len(fits) == 1 {
+		return fits[0], nil
+	}
+	var names []string
+	for _, w := range all {
+		names = append(names, fmt.Sprintf("%s (%s)", w.Name, w.ID))
+	}
+	what := fmt.Sprintf("No single workspace is called %q.", text)
+	if text == "" {
+		what = "There are several workspaces."
+	}
+	return directory.Workspace{}, fault.NotFound("workspace_not_found", what+" Name one by --workspace: "+strings.Join(names, ", "))
+}
+
+// FirstRun makes the first workspace if there is none, and returns the setup
+// link's address as long as the only workspace has no owner, "" after that.
+func (a *App) FirstRun(ctx context.Context) (string, error) {
+	all, err := a.Join.Workspaces(ctx, auth.Job("", "first start"))
+	if err != nil {
+		return "", err
+	}
+	switch len(all) {
+	case 0:
+		f, err := a.Join.CreateWorkspace(ctx, auth.Job("", "first start"), "My workspace")
+		return a.SetupURL(f.Link), err
+	case 1:
+		link, _, err := a.SignIn.IssueSetupLink(ctx, auth.Job(all[0].ID, "first start"), "")
+		if f, ok := fault.As(err); ok && f.Code == "owner_exists" {
+			return "", nil
+		}
+		return a.SetupURL(link), err
+	}
+	return "", nil
+}
+
+// Verify checks the records of all workspaces, or of the one that is named. It
+// only reads: a server may be running.
+func Verify(ctx context.Context, c Config, log *slog.Logger, workspace string) (_ []activity.Verdict, err error) {
+	a, err := openReading(ctx, c, Options{}, log, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	pending, err := a.store.Pending(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if pending {
+		return nil, errors.New("the database is of an earlier version: run keyhold migrate first")
+	}
+	var ids []id.Workspace
+	if workspace != "" {
+		w, err := a.findWorkspace(ctx, workspace)
+		if err != nil {
+			return nil, commandError(err)
+		}
+		ids = append(ids, w.ID)
+	} else {
+		all, err := a.Join.Workspaces(ctx, auth.Job("", commandLine))
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range all {
+			ids = append(ids, w.ID)
+		}
+	}
+	var out []activity.Verdict
+	for _, w := range ids {
+		v, err := a.Record.Verify(ctx, auth.Job(w, commandLine))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// Migrate brings the database up to this version and returns the steps taken. It
+// is refused while a server holds the data folder.
+func Migrate(ctx context.Context, c Config) ([]string, error) {
+	f, err := openFolder(c.Data)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openStore(ctx, c, f)
+	if err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	steps, err := s.Migrate(ctx)
+	return steps, errors.Join(err, s.Close(), f.close())
+}

@@ -1,0 +1,190 @@
+// Package demo runs Keyhold for people who want to try it: one process with a
+// filled workspace, a mailbox that they can look into and a clock that they can
+// move. Nothing of it is in a server for real use.
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/app"
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/directory"
+)
+
+// Config is what a demo is made from.
+type Config struct {
+	Listen  string
+	Keep    string // a folder that stays; empty for a throw-away one
+	Version string
+	Log     *slog.Logger
+}
+
+// Ready is what a person or a test needs to begin.
+type Ready struct {
+	URL        string `json:"url"`
+	SignInURL  string `json:"sign_in_url"`
+	MailboxURL string `json:"mailbox_url"`
+	AdminToken string `json:"admin_token"`
+	ClockURL   string `json:"clock_url"`
+}
+
+// mailHost is where the mailbox's page is: a host of its own, since mails are
+// foreign pages.
+const mailHost = "mail.localhost"
+
+// Run runs the demo until ctx ends. ready is called once everything answers.
+func Run(ctx context.Context, c Config, ready func(Ready) error) (err error) {
+	l, err := app.Listen(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	listening := true
+	defer func() {
+		if listening {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return err
+	}
+	folder, remove, err := makeFolder(c.Keep)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	now := &clock.Shifted{}
+	box, err := OpenMailbox(now)
+	if err != nil {
+		return fmt.Errorf("opening the mailbox: %w", err)
+	}
+	defer func() { err = errors.Join(err, box.Close()) }()
+
+	config, err := app.Settings{
+		Data: folder, Listen: c.Listen, PublicURL: "http://localhost:" + port, SMTPURL: box.SMTPURL(),
+		MailFrom: "Keyhold <keyhold@harbour.example>", LogFormat: "text",
+	}.Parse()
+	if err != nil {
+		return err
+	}
+	a, err := app.Open(ctx, config, app.Options{
+		Clock: now, LinksSignIn: true,
+		Mount: func(mux *http.ServeMux) { mux.Handle("POST /demo/clock", clockHandler(now)) },
+		Wrap:  func(next http.Handler) http.Handler { return byHost(box, next) },
+	}, c.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	out, err := begin(ctx, a, now)
+	if err != nil {
+		return err
+	}
+	out.URL, out.MailboxURL = "http://localhost:"+port, "http://"+mailHost+":"+port+"/"
+	out.ClockURL = out.URL + "/demo/clock"
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	listening = false // Serve closes it
+	var told error
+	err = a.Serve(serving, l, c.Version, func() {
+		if told = ready(out); told != nil {
+			stop()
+		}
+	})
+	return errors.Join(err, told)
+}
+
+func makeFolder(keep string) (string, func() error, error) {
+	if keep != "" {
+		return keep, func() error { return nil }, nil
+	}
+	folder, err := os.MkdirTemp("", "keyhold-demo-")
+	return folder, func() error { return os.RemoveAll(folder) }, err
+}
+
+// begin fills a new folder, or goes on with a kept one, and issues a fresh
+// sign-in link and Admin key.
+func begin(ctx context.Context, a *app.App, c *clock.Shifted) (Ready, error) {
+	all, err := a.Join.Workspaces(ctx, auth.Job("", "demo"))
+	if err != nil {
+		return Ready{}, err
+	}
+	var w id.Workspace
+	if len(all) > 0 {
+		w = all[0].ID
+	} else if w, err = seed(ctx, a, c); err != nil {
+		return Ready{}, fmt.Errorf("filling the demo's workspace: %w", err)
+	}
+	link, _, err := a.SignIn.IssueSetupLink(ctx, auth.Job(w, "demo"), directory.Fold(owner.email))
+	if err != nil {
+		return Ready{}, err
+	}
+	_, token, err := a.APIKeys.Create(ctx, auth.Job(w, "demo"), apikey.NewKey{Name: "Demo " + c.Now().Format("2006-01-02 15:04:05"), Type: apikey.Admin})
+	if err != nil {
+		return Ready{}, err
+	}
+	return Ready{SignInURL: a.SetupURL(link), AdminToken: token.Secret().ExposeString()}, nil
+}
+
+// byHost sends requests for the mailbox's host to the mailbox.
+func byHost(box http.Handler, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if strings.EqualFold(host, mailHost) {
+			box.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxAdvance bounds one move of the clock.
+const maxAdvance = 10 * 365 * 24 * time.Hour
+
+// clockHandler moves the demo's clock: POST {"advance":"25h"}.
+func clockHandler(c *clock.Shifted) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			Advance string `json:"advance"`
+		}
+		w.Header().Set("Content-Type", "application/json")
+		d, err := time.Duration(0), json.NewDecoder(io.LimitReader(r.Body, 1<<10)).Decode(&in)
+		if err == nil {
+			d, err = time.ParseDuration(in.Advance)
+		}
+		if err != nil || d < 0 || d > maxAdvance {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			_, _ = io.WriteString(w, `{"error":"send {\"advance\":\"25h\"}: hours, minutes or seconds, forwards"}`+"\n") // the reader has gone
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"now": c.Advance(d).Format(time.RFC3339)}) // the reader has gone
+	})
+}
+
+// tolerate turns a fault that the seed provokes on purpose into no error.
+func tolerate(err error, code string) error {
+	if f, ok := fault.As(err); ok && f.Code == code {
+		return nil
+	}
+	if err == nil {
+		return fmt.Errorf("the act was to be refused with %s", code)
+	}
+	return err
+}

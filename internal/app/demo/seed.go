@@ -1,0 +1,251 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/app"
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/directory"
+)
+
+type person struct {
+	first, last, email, group string
+}
+
+// constant: the owner of the demo's workspace.
+var owner = person{first: "Olivia", last: "Berger", email: "olivia.berger@harbour.example"}
+
+// constant: the groups of the demo's workspace beside Everyone.
+var groups = []struct{ name, description string }{
+	{"Front desk", "Reception and guest services, day and night."},
+	{"Housekeeping", "Rooms, laundry and stores."},
+	{"Engineering", "Building services and the workshop."},
+	{"Finance", "Accounts, payroll and purchasing."},
+	{"Operations", "Managers on duty."},
+}
+
+// constant: the people of the demo's workspace, one a line: first name, last name, group.
+var people = strings.Split(`Amara Okafor|Front desk
+Benedikt Lindqvist|Front desk
+Chiara Romano|Front desk
+Daniel Osei|Front desk
+Elif Yıldız|Front desk
+Farid Rahimi|Front desk
+Grace Thompson|Front desk
+Hana Kobayashi|Front desk
+Ibrahim Traoré|Housekeeping
+Jolanta Wiśniewska|Housekeeping
+Katarína Horváthová|Housekeeping
+Luís Ferreira da Silva|Housekeeping
+Mei-Ling Chen|Housekeeping
+Nadia Petrova|Housekeeping
+Oluwaseun Adeyemi|Housekeeping
+Precious Mokoena|Housekeeping
+Quentin Dubois|Housekeeping
+Rosa Jiménez|Housekeeping
+Søren Mikkelsen|Engineering
+Tomasz Kowalczyk|Engineering
+Uwe Brandt|Engineering
+Valentina Greco|Engineering
+Willem van den Berg|Engineering
+Xiomara Delgado|Engineering
+Yusuf Demir|Engineering
+Zoë Andersson|Engineering
+Aoife Gallagher|Finance
+Bao Nguyen|Finance
+Céline Fournier|Finance
+Dieter Schäfer|Finance
+Esther Mwangi|Finance
+Fiona MacLeod|Operations
+Gustavo Almeida|Operations
+Helena Novotná|Operations
+Ismael Haddad|Operations
+Jürgen Großmann|Operations
+Kwame Boateng|Operations
+Maximiliana Alexandra von Hohenlohe-Langenburg|Operations
+Leila Farahani|Finance`, "\n")
+
+// typedIn is how many people the owner types in by hand; the rest come from the
+// personnel system.
+const typedIn = 6
+
+// weeks is how far back the demo's record goes.
+const weeks = 5
+
+// seeder fills a workspace through the rooms' own doors, with the clock set back
+// and moved forward between the acts.
+type seeder struct {
+	app    *app.App
+	clock  *clock.Shifted
+	random *rand.Rand
+	start  time.Time // when the real present began
+	groups map[string]id.Group
+	users  []directory.User
+}
+
+// seed makes the demo's workspace and returns its id. The clock is at the present
+// again afterwards.
+func seed(ctx context.Context, a *app.App, c *clock.Shifted) (id.Workspace, error) {
+	s := &seeder{app: a, clock: c, random: rand.New(rand.NewPCG(7, 11)), start: c.Now(), groups: map[string]id.Group{}} //nolint:gosec // believable data, no secret
+	c.Advance(-weeks * 7 * 24 * time.Hour)
+	f, err := a.Join.CreateWorkspace(ctx, auth.Job("", "demo"), "Harbour Hotel Group")
+	if err != nil {
+		return "", err
+	}
+	w := f.Workspace.ID
+	as := auth.Job(w, "command line")
+	if _, err := a.Join.Appoint(ctx, as, directory.NewUser{
+		UserID: "o.berger", Email: owner.email, FirstName: owner.first, LastName: owner.last, EmployeeID: "H-0001",
+		Phone: "+49 40 5550 101", Language: "en", Timezone: "Europe/Berlin",
+	}); err != nil {
+		return "", err
+	}
+	if err := s.fill(ctx, w); err != nil {
+		return "", err
+	}
+	c.Advance(s.start.Sub(c.Now()))
+	return w, nil
+}
+
+func (s *seeder) fill(ctx context.Context, w id.Workspace) error {
+	by, err := s.signIn(ctx, w)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		made, err := s.app.Directory.CreateGroup(ctx, by, g.name, g.description)
+		if err != nil {
+			return err
+		}
+		s.groups[g.name] = made.ID
+		s.pass(2 * time.Minute)
+	}
+	hr, err := s.importer(ctx, w)
+	if err != nil {
+		return err
+	}
+	for i, line := range people {
+		if i == typedIn {
+			if err := s.app.SignIn.SignOut(ctx, by); err != nil {
+				return err
+			}
+		}
+		actor := by
+		if i >= typedIn {
+			actor = hr
+		}
+		if err := s.hire(ctx, actor, i, line); err != nil {
+			return err
+		}
+		s.pass(3 * time.Minute)
+	}
+	return s.weeks(ctx, w, hr)
+}
+
+// hire creates the user of one line.
+func (s *seeder) hire(ctx context.Context, by auth.Caller, i int, line string) error {
+	name, group, _ := strings.Cut(line, "|")
+	first, last, _ := strings.Cut(name, " ")
+	plain := func(text string) string {
+		return strings.ReplaceAll(strings.ReplaceAll(directory.Fold(text), " ", "-"), "ı", "i")
+	}
+	local := strings.NewReplacer("ß", "ss", "ø", "oe").Replace(plain(first) + "." + plain(last))
+	u, err := s.app.Directory.Create(ctx, by, directory.NewUser{
+		UserID: local, Email: local + "@harbour.example", FirstName: first, LastName: last, EmployeeID: fmt.Sprintf("H-%04d", 1001+i*7),
+		Phone: fmt.Sprintf("+49 40 5550 %03d", 110+i), Groups: []id.Group{s.groups[group]}, Timezone: "Europe/Berlin",
+	})
+	s.users = append(s.users, u)
+	return err
+}
+
+// importer creates the key of the personnel system and returns the caller behind
+// it.
+func (s *seeder) importer(ctx context.Context, w id.Workspace) (auth.Caller, error) {
+	_, t, err := s.app.APIKeys.Create(ctx, auth.Job(w, "command line"), apikey.NewKey{
+		Name: "Personnel system", Type: apikey.Admin, Permissions: []string{string(auth.UsersRead), string(auth.UsersWrite)},
+	})
+	if err != nil {
+		return auth.Caller{}, err
+	}
+	return s.app.APIKeys.Verify(ctx, auth.Nobody("10.20.0.14", "personnel-sync/2.4", ""), t.Secret().ExposeString(), apikey.Admin)
+}
+
+// weeks lives through the time until yesterday: the owner signs in on workdays and
+// mends records, the personnel system changes some, and tries once what it may not.
+func (s *seeder) weeks(ctx context.Context, w id.Workspace, hr auth.Caller) error {
+	for day := 0; s.clock.Now().Before(s.start.Add(-26 * time.Hour)); day++ {
+		s.pass(s.untilMorning())
+		if day%4 == 0 {
+			if err := s.workday(ctx, w); err != nil {
+				return err
+			}
+		}
+		if day%3 == 1 {
+			u := s.users[s.random.IntN(len(s.users))]
+			phone := fmt.Sprintf("+49 40 5551 %03d", s.random.IntN(1000))
+			if _, err := s.app.Directory.Update(ctx, hr, u.ID, directory.Change{Phone: &phone}, 0); err != nil {
+				return err
+			}
+		}
+		if day == 12 {
+			_, _, err := s.app.APIKeys.Create(ctx, hr, apikey.NewKey{Name: "Payroll", Type: apikey.Admin})
+			if err := tolerate(err, "missing_permission"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *seeder) workday(ctx context.Context, w id.Workspace) error {
+	by, err := s.signIn(ctx, w)
+	if err != nil {
+		return err
+	}
+	for range 1 + s.random.IntN(3) {
+		s.pass(time.Duration(1+s.random.IntN(6)) * time.Minute)
+		u := s.users[s.random.IntN(len(s.users))]
+		zone := []string{"Europe/Lisbon", "Europe/London", "Europe/Warsaw", "Europe/Berlin"}[s.random.IntN(4)]
+		if _, err := s.app.Directory.Update(ctx, by, u.ID, directory.Change{Timezone: &zone}, 0); err != nil {
+			return err
+		}
+	}
+	s.pass(time.Duration(4+s.random.IntN(20)) * time.Minute)
+	return s.app.SignIn.SignOut(ctx, by)
+}
+
+// signIn signs the owner in by a link, as a browser would, and returns the caller.
+func (s *seeder) signIn(ctx context.Context, w id.Workspace) (auth.Caller, error) {
+	link, _, err := s.app.SignIn.IssueSetupLink(ctx, auth.Job(w, "command line"), directory.Fold(owner.email))
+	if err != nil {
+		return auth.Caller{}, err
+	}
+	nobody := auth.Nobody("10.20.4.31", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 Safari/537.36", "")
+	opened, err := s.app.SignIn.SignInByLink(ctx, nobody, link)
+	if err != nil {
+		return auth.Caller{}, err
+	}
+	return s.app.SignIn.VerifySession(ctx, nobody, opened.Token)
+}
+
+// pass moves the clock on, never past the present.
+func (s *seeder) pass(d time.Duration) {
+	if left := s.start.Sub(s.clock.Now()); d > left {
+		d = max(left, 0)
+	}
+	s.clock.Advance(d)
+}
+
+// untilMorning is how long it is to a time between 7 and 9 the next morning.
+func (s *seeder) untilMorning() time.Duration {
+	now := s.clock.Now()
+	morning := time.Date(now.Year(), now.Month(), now.Day()+1, 7, s.random.IntN(120), s.random.IntN(60), 0, time.UTC)
+	return morning.Sub(now)
+}

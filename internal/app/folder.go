@@ -1,0 +1,49 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// The files of a data folder.
+const (
+	databaseFile = "keyhold.db"
+	keyFile      = "keyhold.key"
+	lockFile     = "keyhold.lock"
+	socketFile   = "admin.sock"
+)
+
+// ErrFolderLocked says that another process works on the data folder.
+var ErrFolderLocked = errors.New("another keyhold process is working on this data folder")
+
+// folder is a data folder that this process has for itself.
+type folder struct {
+	path string
+	lock *os.File
+}
+
+// openFolder makes the folder if it is not there (0700) and locks it. The lock
+// ends with the process, however it ends.
+func openFolder(path string) (*folder, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, wrong("KEYHOLD_DATA", "the folder cannot be made: %v", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, wrong("KEYHOLD_DATA", "the folder cannot be written: %v", err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %s", ErrFolderLocked, path), lock.Close())
+	}
+	return &folder{path: path, lock: lock}, nil
+}
+
+// file returns the path of a file in the folder.
+func (f *folder) file(name string) string { return filepath.Join(f.path, name) }
+
+// close gives the folder free.
+func (f *folder) close() error { return f.lock.Close() }

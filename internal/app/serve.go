@@ -1,0 +1,162 @@
+package app
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/keyhold/keyhold/internal/edge/api"
+	"github.com/keyhold/keyhold/internal/edge/kit"
+	"github.com/keyhold/keyhold/internal/edge/kit/assets"
+	"github.com/keyhold/keyhold/internal/edge/panel"
+)
+
+// drainTime is how long requests and deliveries under way may take to end after
+// the server was told to stop.
+const drainTime = 15 * time.Second
+
+// Listen opens the address to serve on. A port that another program has is told
+// plainly, with the setting to change.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, wrong("KEYHOLD_LISTEN", "another program is using %s: stop it, or choose another port, like localhost:8090", address)
+	}
+	if err != nil {
+		return nil, wrong("KEYHOLD_LISTEN", "cannot listen on %s: %v", address, err)
+	}
+	return l, nil
+}
+
+// Handler returns the server: all edges behind the request event.
+func (a *App) Handler(version string) (http.Handler, error) {
+	files, err := assets.Load()
+	if err != nil {
+		return nil, fmt.Errorf("reading the front-end's files: %w", err)
+	}
+	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	k := kit.New(kit.Config{PublicURL: a.config.PublicURL, Clock: a.clock, Log: a.log, Sessions: a.SignIn, Metrics: a.metrics, Proxies: a.config.Proxies})
+	mux := http.NewServeMux()
+	cursors := kit.Cursors{Secrets: a.cursorSecret}
+	if _, err := api.New(mux, api.Config{
+		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, APIKeys: a.APIKeys, Record: a.Record, Version: version,
+	}); err != nil {
+		return nil, err
+	}
+	panel.New(panel.Config{
+		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys, Record: a.Record,
+	}).Register(mux)
+	mux.Handle("GET "+assets.Prefix, files)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", a.ready)
+	mux.Handle("GET /metrics", a.metricsHandler())
+	if a.options.Mount != nil {
+		a.options.Mount(mux)
+	}
+	h := k.Observe(k.RedirectToPublic(k.Protect(mux)))
+	if a.options.Wrap != nil {
+		h = a.options.Wrap(h)
+	}
+	return h, nil
+}
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n")) // the reader has gone: nothing to do about it
+}
+
+// ready says whether requests can be served: the database answers.
+func (a *App) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := a.store.Ping(ctx); err != nil {
+		kit.NoteError(r.Context(), err)
+		answer(w, http.StatusServiceUnavailable, "the database does not answer")
+		return
+	}
+	answer(w, http.StatusOK, "ready")
+}
+
+// metricsHandler answers who has the metrics token or, if none is set, who comes
+// from this machine itself and not through a proxy on it.
+func (a *App) metricsHandler() http.Handler {
+	inner := promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !a.mayReadMetrics(r) {
+			answer(w, http.StatusForbidden, "Metrics are read with the token in KEYHOLD_METRICS_TOKEN or, if there is none, from this machine.")
+			return
+		}
+		inner.ServeHTTP(w, r)
+	})
+}
+
+func (a *App) mayReadMetrics(r *http.Request) bool {
+	if want := a.config.MetricsToken; want != "" {
+		return subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+want)) == 1
+	}
+	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+		if r.Header.Get(h) != "" {
+			return false
+		}
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && peer.Addr().Unmap().IsLoopback()
+}
+
+// Serve runs the server on the listener, with the outbox's worker, the sequencer
+// and the admin socket, until ctx ends. Then it takes no new requests, lets those
+// under way end, and returns. ready is called once requests are answered.
+func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready func()) error {
+	h, err := a.Handler(version)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	socket, err := a.listenSocket(ctx)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+	var owned sync.WaitGroup
+	owned.Go(func() { a.worker.Run(background) })
+	owned.Go(func() { a.sequencer.Run(background) })
+
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	admin := &http.Server{Handler: a.commandHandler(), ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 2)
+	owned.Go(func() { failed <- server.Serve(l) })
+	owned.Go(func() { failed <- admin.Serve(socket) })
+	ready()
+
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-failed:
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	err = errors.Join(err, server.Shutdown(drain), admin.Shutdown(drain))
+	stopBackground()
+	owned.Wait()
+	if removal := os.Remove(a.folder.file(socketFile)); removal != nil && !errors.Is(removal, os.ErrNotExist) {
+		err = errors.Join(err, removal)
+	}
+	return err
+}
