@@ -94,10 +94,7 @@ func (p *Panel) user(w http.ResponseWriter, r *http.Request, v visit) error {
 	if r.URL.Query().Get("tab") == tabActivities {
 		view.Tab = tabActivities
 		if err := p.fillActivities(r, v, u, &view); err != nil {
-			if err = restartTab(w, r, err); err != nil {
-				return err
-			}
-			return nil
+			return restartTab(w, r, err)
 		}
 	} else {
 		view.Details = details(v, u)

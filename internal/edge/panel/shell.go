@@ -2,6 +2,7 @@ package panel
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ func (p *Panel) shell(v visit, title string, trail ...crumb) shell {
 	s.Workspace, s.Name, s.Email = v.account.Person.WorkspaceName, v.account.Person.Name, v.account.Person.Email
 	s.Initials = initials(s.Name)
 	s.Sections = sections(v)
-	s.Crumbs = append(trail, crumb{Name: title})
+	s.Crumbs = slices.Concat(trail, []crumb{{Name: title}})
 	s.Themes = []themeChoice{
 		{Name: textThemeSystem, Value: "auto", Icon: "device-desktop", Checked: v.theme == ""},
 		{Name: textThemeLight, Value: "light", Icon: "sun", Checked: v.theme == "light"},
