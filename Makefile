@@ -1,0 +1,58 @@
+# Keyhold: what one does here. `make` lists it.
+# Nothing but Go is needed for `make test`, Go and Node for `make demo`.
+
+GO    ?= go
+NAME  ?=
+FUZZ  ?= 30s
+ARGS  ?=
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test check bench fuzz run golden generate web build room migration lint clean
+
+help: ## list what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: web build ## build all and run Keyhold with a demo workspace; prints where to click
+	bin/keyhold demo $(ARGS)
+
+test: ## run the tests that need nothing but Go
+	$(GO) test -short ./...
+
+check: ## run everything: linters, browser, PostgreSQL (installs what it needs, and says what)
+	tools/check.sh
+
+bench: web build ## measure; figures and how to read them are in docs/performance.md
+	$(GO) run ./e2e/bench -binary bin/keyhold $(ARGS)
+
+fuzz: ## run each fuzz target for FUZZ=30s
+	tools/fuzz.sh $(FUZZ)
+
+run: web build ## run the server on ./keyhold-data
+	bin/keyhold serve --log-format text $(ARGS)
+
+golden: ## rewrite the golden files; look at the difference before you commit it
+	$(GO) test ./internal/edge/... ./internal/out/... -update
+
+generate: ## write the generated files anew (templ)
+	$(GO) -C tools build -o ../bin/ github.com/a-h/templ/cmd/templ
+	bin/templ generate
+
+web: ## build the front-end's files into internal/edge/kit/assets/dist
+	cd web && npm ci --ignore-scripts --no-audit --no-fund && node build.mjs
+
+build: ## build bin/keyhold
+	$(GO) build -trimpath -o bin/keyhold ./cmd/keyhold
+
+lint: ## run the linters alone
+	$(GO) -C tools build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	bin/golangci-lint run ./...
+
+room: ## begin a room: make room NAME=policy
+	tools/new-room.sh "$(NAME)"
+
+migration: ## begin a migration in both engines: make migration NAME=create_policy
+	tools/new-migration.sh "$(NAME)"
+
+clean: ## remove what was built
+	rm -rf bin web/node_modules e2e/browser/node_modules
+	find internal/edge/kit/assets/dist -type f ! -name placeholder.txt -delete

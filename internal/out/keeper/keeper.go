@@ -1,0 +1,246 @@
+// Package keeper holds the outermost keys in a file beside the data: the one
+// that wraps the workspaces' sealing keys, and the peppers of stored hashes. It
+// decides who may read that file; it refuses to know what is sealed.
+package keeper
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"github.com/keyhold/keyhold/internal/base/secret"
+)
+
+const (
+	version   = 1
+	pepperLen = 32
+	// maxSize bounds what is read: a file with a hundred keys is far smaller.
+	maxSize = 1 << 20
+)
+
+// File is an open key file: a seal.Keeper that goes over no network. It is safe
+// for use by several goroutines. The zero value is not usable: use Open.
+type File struct {
+	box     tink.AEAD
+	pepper  secret.Bytes
+	created bool
+}
+
+// document is the file's content.
+type document struct {
+	Version int             `json:"version"`
+	Sealing json.RawMessage `json:"sealing"` // a tink keyset
+	Peppers []pepper        `json:"peppers"` // the first is the current one
+}
+
+type pepper struct {
+	ID    int    `json:"id"`
+	Value string `json:"value"` // base64url without padding
+}
+
+// Open reads the key file at path, or makes one with new keys if there is none.
+// The folder must be there. It refuses a file that group or others may read or
+// write, and one that is not whole, with an error that names the path. Losing
+// the file loses all that is sealed under it.
+func Open(path string) (*File, error) {
+	f, err := read(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	created, err := create(path)
+	if err != nil {
+		return nil, fmt.Errorf("making the key file %s: %w", path, err)
+	}
+	// What counts is what is on the disk: another process may have been first.
+	if f, err = read(path); err != nil {
+		return nil, err
+	}
+	f.created = created
+	return f, nil
+}
+
+// Created says whether Open made the file: then nothing that was sealed before
+// can be opened with it.
+func (f *File) Created() bool { return f.created }
+
+// Pepper returns the current key of stored hashes.
+func (f *File) Pepper() secret.Bytes { return f.pepper }
+
+// Wrap encrypts plain and binds it to associated.
+func (f *File) Wrap(_ context.Context, plain secret.Bytes, associated []byte) ([]byte, error) {
+	return f.box.Encrypt(plain.Expose(), associated)
+}
+
+// Unwrap returns what Wrap was given. It fails if the bytes were changed, were
+// bound to something else or come from another key file.
+func (f *File) Unwrap(_ context.Context, wrapped, associated []byte) (secret.Bytes, error) {
+	plain, err := f.box.Decrypt(wrapped, associated)
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("the key file does not open it: %w", err)
+	}
+	return secret.New(plain), nil
+}
+
+// read returns the file's keys. Its error is fs.ErrNotExist if there is no file.
+func read(path string) (*File, error) {
+	file, err := os.Open(path) //nolint:gosec // the operator names the path
+	if err != nil {
+		return nil, fmt.Errorf("opening the key file: %w", err) // names the path
+	}
+	defer func() { _ = file.Close() }() // only read from
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading the key file: %w", err) // names the path
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("the key file %s is not a file", path)
+	case info.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("the key file %s is open to others than its owner (mode %#o): run chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	raw, err := io.ReadAll(io.LimitReader(file, maxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the key file: %w", err) // names the path
+	}
+	f, err := parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("the key file %s is not whole: %w", path, err)
+	}
+	return f, nil
+}
+
+// parse reads a key file's content. Its errors hold no part of it.
+func parse(raw []byte) (*File, error) {
+	if len(raw) > maxSize {
+		return nil, fmt.Errorf("it is longer than %d bytes", maxSize)
+	}
+	var doc document
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&doc); err != nil {
+		return nil, errors.New("it is not the JSON of a key file")
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows the keys")
+	}
+	if doc.Version != version {
+		return nil, fmt.Errorf("it has version %d, and this program knows version %d", doc.Version, version)
+	}
+	box, err := parseSealing(doc.Sealing)
+	if err != nil {
+		return nil, err
+	}
+	current, err := parsePeppers(doc.Peppers)
+	if err != nil {
+		return nil, err
+	}
+	return &File{box: box, pepper: current}, nil
+}
+
+func parseSealing(raw json.RawMessage) (tink.AEAD, error) {
+	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(raw)))
+	if err != nil {
+		return nil, errors.New("its sealing keys cannot be read")
+	}
+	box, err := aead.New(handle)
+	if err != nil {
+		return nil, errors.New("its sealing keys are not for sealing")
+	}
+	return box, nil
+}
+
+// parsePeppers checks all and returns the current one.
+func parsePeppers(peppers []pepper) (secret.Bytes, error) {
+	if len(peppers) == 0 {
+		return secret.Bytes{}, errors.New("it has no pepper")
+	}
+	var current secret.Bytes
+	seen := map[int]bool{}
+	for i, p := range peppers {
+		value, err := base64.RawURLEncoding.Strict().DecodeString(p.Value)
+		if err != nil || len(value) != pepperLen {
+			return secret.Bytes{}, fmt.Errorf("its pepper %d is not base64url of %d bytes", p.ID, pepperLen)
+		}
+		if p.ID < 1 || seen[p.ID] {
+			return secret.Bytes{}, fmt.Errorf("its pepper id %d is below 1 or stands twice", p.ID)
+		}
+		seen[p.ID] = true
+		if i == 0 {
+			current = secret.New(value)
+		}
+	}
+	return current, nil
+}
+
+// create writes a file with new keys so that it is there whole or not at all,
+// even after a power cut. It returns false if another process made one first.
+func create(path string) (bool, error) {
+	raw, err := generate()
+	if err != nil {
+		return false, err
+	}
+	dir := filepath.Dir(path)
+	temp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = os.Remove(temp.Name()) }() // gone already after a rename
+	_, err = temp.Write(raw)
+	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return false, err
+	}
+	// A link, unlike a rename, leaves a file alone that somebody else made in the
+	// meantime. Some file systems have no links.
+	switch err := os.Link(temp.Name(), path); {
+	case errors.Is(err, fs.ErrExist):
+		return false, nil
+	case err != nil:
+		if err := os.Rename(temp.Name(), path); err != nil {
+			return false, err
+		}
+	}
+	return true, syncDir(dir)
+}
+
+func generate() ([]byte, error) {
+	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		return nil, err
+	}
+	var sealing bytes.Buffer
+	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&sealing)); err != nil {
+		return nil, err
+	}
+	doc := document{
+		Version: version, Sealing: sealing.Bytes(),
+		Peppers: []pepper{{ID: 1, Value: base64.RawURLEncoding.EncodeToString(newPepper())}},
+	}
+	raw, err := json.MarshalIndent(doc, "", "  ")
+	return append(raw, '\n'), err
+}
+
+func newPepper() []byte {
+	b := make([]byte, pepperLen)
+	_, _ = rand.Read(b) // crypto/rand.Read never returns an error
+	return b
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // the operator names the path
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

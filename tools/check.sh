@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# make check: everything that is checked, on a machine with Go and Node. It
+# installs the Debian packages chromium and postgresql if they are missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export GOFLAGS="${GOFLAGS:-} -buildvcs=false"
+work=$(mktemp -d)
+trap 'tools/postgres.sh stop "$work/postgres" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
+
+step() { printf '\n== %s (%ss)\n' "$*" "$SECONDS"; }
+
+need() { # need COMMAND-OR-FILE PACKAGE
+	if ! command -v "$1" >/dev/null 2>&1 && ! compgen -G "$1" >/dev/null; then missing+=("$2"); fi
+}
+missing=()
+need chromium chromium
+need '/usr/lib/postgresql/*/bin/postgres' postgresql
+if [ ${#missing[@]} -gt 0 ]; then
+	step "installing Debian packages: ${missing[*]}"
+	if [ "$(id -u)" != 0 ]; then
+		echo "make check needs the Debian packages ${missing[*]}: install them, or run it as root." >&2
+		exit 1
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$work/apt.log" 2>&1 || { cat "$work/apt.log"; exit 1; }
+fi
+
+step "front end: npm packages of web/, types, bundle"
+make -s web
+(cd web && npm run --silent check)
+
+step "generated files are up to date"
+make -s generate
+git diff --exit-code -- '*_templ.go' || { echo "Run make generate and commit the result." >&2; exit 1; }
+
+step "go vet and linters (the first build of the linters takes minutes)"
+go vet ./...
+make -s lint
+
+step "known vulnerabilities"
+tools/vulncheck.sh "$work"
+
+step "PostgreSQL"
+KEYHOLD_TEST_POSTGRES=$(tools/postgres.sh start "$work/postgres")
+export KEYHOLD_TEST_POSTGRES
+echo "started a server of its own for the tests"
+
+step "go test, with both engines"
+go test -timeout 20m ./...
+
+step "browser journey: npm packages of e2e/browser, then Chromium"
+make -s build
+(cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund --silent && KEYHOLD_BINARY="$PWD/../../bin/keyhold" node --test)
+
+step "everything passed"
