@@ -71,7 +71,7 @@ func apiKeysTemplate(p apiKeysView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if p.CanCreate {
+			if p.OffersNew {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "<a class=\"btn btn-primary\" href=\"/api-keys/new\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

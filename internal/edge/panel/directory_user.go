@@ -135,6 +135,7 @@ func (p *Panel) fillActivities(r *http.Request, v visit, u directory.User, view 
 	if err != nil {
 		return err
 	}
+	l.page.Descending = true
 	found, err := p.c.Record.List(r.Context(), v.caller, activity.Query{User: u.ID, Page: l.page})
 	if err != nil {
 		return err

@@ -302,6 +302,7 @@ func (p *Panel) unknown(w http.ResponseWriter, r *http.Request) error {
 type list struct {
 	path   string
 	params url.Values // filters and sort, without the cursor
+	sorts  []string   // by which it can be sorted, its default first
 	page   page.Request
 }
 
@@ -309,7 +310,7 @@ type list struct {
 // minus before it for descending. keep names the filters that the list has.
 func (p *Panel) readList(r *http.Request, v visit, sorts []string, keep ...string) (list, error) {
 	in := r.URL.Query()
-	l := list{path: r.URL.Path, params: url.Values{}}
+	l := list{path: r.URL.Path, params: url.Values{}, sorts: sorts}
 	for _, name := range keep {
 		if value := in.Get(name); value != "" {
 			l.params.Set(name, value)

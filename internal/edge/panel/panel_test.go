@@ -460,7 +460,7 @@ func TestData_problemNamesFields(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/setup/options", strings.NewReader(`{"link":"abc"}`))
 	r.Header.Set("Content-Type", "application/json")
 	rec := send(t, w, r)
-	if rec.Code != http.StatusUnprocessableEntity || !strings.Contains(rec.Body.String(), `"errors":[{"field":"email","message":"E-mail address is needed."}]`) {
+	if rec.Code != http.StatusUnprocessableEntity || !strings.Contains(rec.Body.String(), `"errors":[{"field":"email","message":"E-mail is needed."}]`) {
 		t.Errorf("= %d %s, want 422 with the field", rec.Code, rec.Body)
 	}
 }
