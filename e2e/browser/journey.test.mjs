@@ -178,6 +178,33 @@ test('an owner signs in, keeps users and issues an API key', async (t) => {
     assert.match(JSON.stringify(body), /zuzana@example\.com/)
   })
 
+  await t.test('pages through a long list, in its order', async () => {
+    for (let i = 0; i < 60; i++) {
+      const made = await fetch(new URL('/api/v1/users', demo.url), {
+        method: 'POST',
+        headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+        body: JSON.stringify({ first_name: `Page ${String(i).padStart(2, '0')}`, email: `page${i}@example.com` }),
+      })
+      assert.equal(made.status, 201)
+    }
+    await page.goto('/users?q=page')
+    const names = async () => page.locator('tbody .kh-rowlink').allInnerTexts()
+    await page.getByRole('link', { name: 'Name' }).click()
+    await page.waitForURL('**sort=-name**')
+    const first = await names()
+    await look()
+    await page.getByRole('link', { name: 'Next page' }).click()
+    await page.waitForURL('**cursor=**')
+    const second = await names()
+    await look()
+    assert.deepEqual([...first, ...second], Array.from({ length: 60 }, (_, i) => `Page ${String(59 - i).padStart(2, '0')}`))
+    assert.equal(await page.getByRole('link', { name: 'Next page' }).count(), 0)
+    await page.getByRole('link', { name: 'First page' }).click()
+    await page.getByText('Page 59', { exact: true }).waitFor()
+    await page.goto('/users?q=page&cursor=foreign')
+    await page.waitForURL('**/users?q=page')
+  })
+
   await t.test('asks for a fresh passkey and keeps the form', async (t) => {
     if (!demo.clock_url) return t.skip('no clock to move')
     await page.goto('/api-keys/new')

@@ -54,7 +54,7 @@ func (p *Panel) apiKeys(w http.ResponseWriter, r *http.Request, v visit) error {
 		Empty: empty{Icon: "key", Title: textAPIKeysNoneTitle, Text: textAPIKeysNoneText},
 	}
 	if v.canCreateAPIKey() {
-		view.Empty.Action, view.Empty.Path = textAPIKeysNew, "/api-keys/new"
+		view.Empty.Action, view.Empty.Path, view.Empty.Way = textAPIKeysNew, "/api-keys/new", wayPrimary
 	}
 	for _, k := range found.Items {
 		view.Rows = append(view.Rows, apiKeyRow{

@@ -84,7 +84,7 @@ func (p *Panel) usersView(v visit, l list, total int) usersView {
 	case out.Filtered:
 		out.Empty = empty{Icon: "search-off", Title: textUsersFoundNone, Text: textUsersFoundHelp, Action: textUsersClear, Path: out.Clear}
 	case out.CanWrite:
-		out.Empty = empty{Icon: "users", Title: textUsersNoneTitle, Text: textUsersNoneText, Action: textUsersNew, Path: "/users/new"}
+		out.Empty = empty{Icon: "users", Title: textUsersNoneTitle, Text: textUsersNoneText, Action: textUsersNew, Path: "/users/new", Way: wayPrimary}
 	default:
 		out.Empty = empty{Icon: "users", Title: textUsersNoneTitle, Text: textUsersNoneText}
 	}

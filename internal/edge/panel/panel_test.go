@@ -492,7 +492,7 @@ func TestTheme(t *testing.T) {
 func TestRelative(t *testing.T) {
 	tests := map[time.Duration]string{
 		-10 * time.Second: "just now", -time.Minute: "1 minute ago", -59 * time.Minute: "59 minutes ago", -90 * time.Minute: "1 hour ago",
-		-25 * time.Hour: "1 day ago", -59 * 24 * time.Hour: "59 days ago", -100 * 24 * time.Hour: "3 months ago", -800 * 24 * time.Hour: "2 years ago",
+		-25 * time.Hour: "1 day ago", -59 * 24 * time.Hour: "59 days ago", 90*24*time.Hour - time.Second: "in 90 days", -100 * 24 * time.Hour: "3 months ago", -800 * 24 * time.Hour: "2 years ago",
 		10 * time.Second: "in a moment", 3 * time.Hour: "in 3 hours", 30 * 24 * time.Hour: "in 30 days",
 	}
 	for d, want := range tests {

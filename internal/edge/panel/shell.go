@@ -155,6 +155,9 @@ type notice struct {
 	Text  string
 }
 
+// wayPrimary is the looks of the one link or button that a page is about.
+const wayPrimary = "btn-primary"
+
 // empty is what a list without rows says, and what to do next.
 type empty struct {
 	Icon   string
@@ -162,6 +165,7 @@ type empty struct {
 	Text   string
 	Action string // the link's text, "" for none
 	Path   string
+	Way    string // the link's looks: "btn-primary" for what to do next
 }
 
 // pager leads to a list's other pages; "" where there is none.
@@ -232,7 +236,7 @@ func relative(now, t time.Time) string {
 	if future {
 		d = -d
 	}
-	days := int(d / (24 * time.Hour))
+	days := int((d + 12*time.Hour) / (24 * time.Hour)) // the nearest: a new key of 90 days has 90
 	switch {
 	case d < 45*time.Second && future:
 		return "in a moment"
@@ -242,7 +246,7 @@ func relative(now, t time.Time) string {
 		return away(max(1, int(d/time.Minute)), "minute", future)
 	case d < 24*time.Hour:
 		return away(int(d/time.Hour), "hour", future)
-	case days < 60:
+	case days < 100:
 		return away(days, "day", future)
 	case days < 730:
 		return away(days/30, "month", future)

@@ -306,7 +306,7 @@ func permissionLabel(p auth.Permission) (label, help string) {
 	case auth.UsersWrite:
 		return "Change users", "Create users and change them."
 	case auth.ActivitiesRead:
-		return "Read activities", "List and export the activity record."
+		return "Read activities", "List the activity record."
 	case auth.APIKeysRead:
 		return "Read API keys", "List API keys, never their tokens."
 	case auth.APIKeysWrite:
