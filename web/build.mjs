@@ -10,7 +10,7 @@ import esbuild from 'esbuild'
 import { PurgeCSS } from 'purgecss'
 
 const here = dirname(fileURLToPath(import.meta.url))
-const panel = join(here, '../internal/edge/panel')
+const edges = join(here, '../internal/edge')
 const dist = join(here, '../internal/edge/kit/assets/dist')
 const require = createRequire(import.meta.url)
 
@@ -35,10 +35,10 @@ async function clean() {
   }
 }
 
-/** What the pages are made of: the sources that name classes and icons. */
+/** What the edges' pages are made of: the sources that name classes and icons. */
 async function sources() {
-  const names = (await readdir(panel)).filter((n) => /\.(go|templ)$/.test(n) && !/_(templ|test)\.go$/.test(n)).sort()
-  return Promise.all(names.map(async (n) => readFile(join(panel, n), 'utf8')))
+  const names = (await readdir(edges, { recursive: true })).filter((n) => /\.(go|templ)$/.test(n) && !/_(templ|test)\.go$/.test(n)).sort()
+  return Promise.all(names.map(async (n) => readFile(join(edges, n), 'utf8')))
 }
 
 /** One file with the icons that the pages name, as <symbol>s. */

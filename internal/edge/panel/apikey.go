@@ -10,7 +10,7 @@ import (
 // apiKeysView is the page API Key Management.
 type apiKeysView struct {
 	Shell     shell
-	CanCreate bool
+	OffersNew bool // beside the title; an empty list offers it itself
 	Columns   []column
 	Rows      []apiKeyRow
 	Empty     empty
@@ -42,19 +42,19 @@ func (p *Panel) apiKeys(w http.ResponseWriter, r *http.Request, v visit) error {
 		return err
 	}
 	view := apiKeysView{
-		Shell: p.shell(v, textAPIKeysTitle, crumb{Name: textNavIntegrations}, crumb{Name: textNavAuthentication}), CanCreate: v.canCreateAPIKey(),
+		Shell: p.shell(v, textAPIKeysTitle, crumb{Name: textNavIntegrations}, crumb{Name: textNavAuthentication}), OffersNew: v.canCreateAPIKey() && len(found.Items) > 0,
 		Columns: []column{
-			l.column(textColumnName, apikey.SortName, "", true),
+			l.column(textColumnName, apikey.SortName, ""),
 			{Name: textColumnType, Class: "kh-wide"},
 			{Name: textColumnStatus},
 			{Name: textColumnCreatedBy, Class: "kh-middle"},
-			l.column(textColumnCreated, apikey.SortCreated, "kh-wide", false),
+			l.timeColumn(textColumnCreated, apikey.SortCreated, "kh-wide"),
 			{Name: textColumnExpires, Class: "kh-middle"},
 		},
 		Empty: empty{Icon: "key", Title: textAPIKeysNoneTitle, Text: textAPIKeysNoneText},
 	}
-	if view.CanCreate {
-		view.Empty.Action, view.Empty.Path = textAPIKeysNew, "/api-keys/new"
+	if v.canCreateAPIKey() {
+		view.Empty.Action, view.Empty.Path, view.Empty.Way = textAPIKeysNew, "/api-keys/new", wayPrimary
 	}
 	for _, k := range found.Items {
 		view.Rows = append(view.Rows, apiKeyRow{

@@ -48,8 +48,20 @@ const (
 // expiryPresets are the offered lifetimes in days; the first is chosen at first.
 func expiryPresets() []int { return []int{30, 90, 365} }
 
+// permissionOrder lists all permissions as people read them: what belongs together
+// side by side.
+func permissionOrder() auth.Permissions {
+	out := auth.Permissions{auth.UsersRead, auth.UsersWrite, auth.APIKeysRead, auth.APIKeysWrite}
+	for _, permission := range auth.All() {
+		if !out.Has(permission) {
+			out = append(out, permission)
+		}
+	}
+	return out
+}
+
 func newAPIKeyForm() url.Values {
-	return url.Values{"type": {string(apikey.Admin)}, "permissions": auth.All().Strings(), "expiry": {strconv.Itoa(expiryPresets()[1])}}
+	return url.Values{"type": {string(apikey.Admin)}, "permissions": permissionOrder().Strings(), "expiry": {strconv.Itoa(expiryPresets()[1])}}
 }
 
 func (p *Panel) newAPIKey(w http.ResponseWriter, r *http.Request, v visit) error {
@@ -64,7 +76,7 @@ func (p *Panel) apiKeyFormView(v visit, form url.Values, f *fault.Error) apiKeyF
 	}
 	view.Name = field{Name: "name", Label: fieldLabel("name"), Help: textAPIKeyNameHelp, Value: form.Get("name"), Error: texts["name"], Type: "text", Autocomplete: "off", Required: true, Wide: true, MaxLength: 100}
 	view.Types = []choice{{Name: "type", Value: string(apikey.Admin), Label: apiKeyType(apikey.Admin), Help: apiKeyOpens(apikey.Admin), Checked: true}}
-	for _, permission := range auth.All() {
+	for _, permission := range permissionOrder() {
 		label, help := permissionLabel(permission)
 		view.Permissions = append(view.Permissions, choice{
 			Name: "permissions", Value: string(permission), Label: label, Help: help, Checked: slices.Contains(form["permissions"], string(permission)),
@@ -136,7 +148,7 @@ func (p *Panel) createAPIKey(w http.ResponseWriter, r *http.Request, v visit) er
 func (p *Panel) apiKeyView(v visit, k apikey.Key, t token.Token) apiKeyView {
 	expires := detail{Label: textColumnExpires, Value: textNever}
 	if !k.ExpiresAt.IsZero() {
-		expires.Time = v.moment(k.ExpiresAt)
+		expires.Value = day(k.ExpiresAt, v.zone) + ", " + relative(v.now, k.ExpiresAt)
 	}
 	return apiKeyView{
 		Shell: p.shell(v, textAPIKeyDoneTitle, crumb{Name: textNavIntegrations}, crumb{Name: textNavAuthentication}, crumb{Name: textAPIKeysTitle, Path: "/api-keys"}),

@@ -66,12 +66,12 @@ func (p *Panel) usersView(v visit, l list, total int) usersView {
 		Statuses: []choice{{Label: textUsersAnyStatus, Checked: status == ""}},
 		Filtered: l.params.Get("q") != "" || status != "", Clear: l.url("q", "", "status", ""), CanWrite: v.can(auth.UsersWrite),
 		Columns: []column{
-			l.column(textColumnName, directory.SortName, "", true),
-			l.column(textColumnUserID, directory.SortUserID, "kh-wide", false),
-			l.column(textColumnEmail, directory.SortEmail, "kh-middle", false),
+			l.column(textColumnName, directory.SortName, ""),
+			l.column(textColumnUserID, directory.SortUserID, "kh-wide"),
+			l.column(textColumnEmail, directory.SortEmail, "kh-middle"),
 			{Name: textColumnStatus},
-			l.column(textColumnCreated, directory.SortCreated, "kh-wide", false),
-			l.column(textColumnLastActive, directory.SortLastActivity, "kh-middle", false),
+			l.timeColumn(textColumnCreated, directory.SortCreated, "kh-wide"),
+			l.timeColumn(textColumnLastActive, directory.SortLastActivity, "kh-middle"),
 		},
 	}
 	for _, s := range []directory.Status{directory.NotInvited, directory.Pending, directory.Active} {
@@ -84,7 +84,7 @@ func (p *Panel) usersView(v visit, l list, total int) usersView {
 	case out.Filtered:
 		out.Empty = empty{Icon: "search-off", Title: textUsersFoundNone, Text: textUsersFoundHelp, Action: textUsersClear, Path: out.Clear}
 	case out.CanWrite:
-		out.Empty = empty{Icon: "users", Title: textUsersNoneTitle, Text: textUsersNoneText, Action: textUsersNew, Path: "/users/new"}
+		out.Empty = empty{Icon: "users", Title: textUsersNoneTitle, Text: textUsersNoneText, Action: textUsersNew, Path: "/users/new", Way: wayPrimary}
 	default:
 		out.Empty = empty{Icon: "users", Title: textUsersNoneTitle, Text: textUsersNoneText}
 	}

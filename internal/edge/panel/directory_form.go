@@ -56,10 +56,10 @@ func (view *userFormView) fill(form url.Values, f *fault.Error, stored url.Value
 	if f != nil {
 		view.Summary, texts = wrong(f, userInputs()...)
 	}
-	input := func(name, kind, autocomplete string, length int) field {
+	input := func(name, kind string, length int) field {
 		out := field{
 			Name: name, Label: fieldLabel(name), Help: fieldHelp(name), Value: form.Get(name), Error: texts[name],
-			Type: kind, Autocomplete: autocomplete, MaxLength: length,
+			Type: kind, Autocomplete: "off", MaxLength: length,
 		}
 		switch now := stored.Get(name); {
 		case stored == nil || now == form.Get(name):
@@ -70,12 +70,12 @@ func (view *userFormView) fill(form url.Values, f *fault.Error, stored url.Value
 		}
 		return out
 	}
-	email := input("email", "email", "off", 254)
+	email := input("email", "email", 254)
 	email.Required = true
-	language, timezone := input("language", "text", "off", 35), input("timezone", "text", "off", 64)
+	language, timezone := input("language", "text", 35), input("timezone", "text", 64)
 	language.Suggestions, timezone.Suggestions = "languages", "timezones"
-	view.Person = []field{input("first_name", "text", "off", 100), input("last_name", "text", "off", 100), email, input("user_id", "text", "off", 254)}
-	view.Contact = []field{input("phone", "tel", "off", 40), input("employee_id", "text", "off", 100), language, timezone}
+	view.Person = []field{input("first_name", "text", 100), input("last_name", "text", 100), email, input("user_id", "text", 254)}
+	view.Contact = []field{input("phone", "tel", 40), input("employee_id", "text", 100), language, timezone}
 	view.Auditable = choice{Name: "auditable", Value: "on", Label: textAuditable, Help: textAuditableHelp, Checked: form.Has("auditable")}
 }
 
@@ -136,7 +136,7 @@ func (p *Panel) createUser(w http.ResponseWriter, r *http.Request, v visit) erro
 		return err
 	}
 	p.setFlash(w, "user_created")
-	http.Redirect(w, r, userPath(u.ID), http.StatusSeeOther)
+	redirect(w, r, userPath(u.ID))
 	return nil
 }
 
@@ -180,7 +180,7 @@ func (p *Panel) updateUser(w http.ResponseWriter, r *http.Request, v visit) erro
 		return p.refuseUpdate(w, r, v, form, err)
 	}
 	p.setFlash(w, "user_saved")
-	http.Redirect(w, r, userPath(user), http.StatusSeeOther)
+	redirect(w, r, userPath(user))
 	return nil
 }
 

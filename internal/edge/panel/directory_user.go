@@ -94,10 +94,7 @@ func (p *Panel) user(w http.ResponseWriter, r *http.Request, v visit) error {
 	if r.URL.Query().Get("tab") == tabActivities {
 		view.Tab = tabActivities
 		if err := p.fillActivities(r, v, u, &view); err != nil {
-			if err = restartTab(w, r, err); err != nil {
-				return err
-			}
-			return nil
+			return restartTab(w, r, err)
 		}
 	} else {
 		view.Details = details(v, u)
@@ -138,6 +135,7 @@ func (p *Panel) fillActivities(r *http.Request, v visit, u directory.User, view 
 	if err != nil {
 		return err
 	}
+	l.page.Descending = true
 	found, err := p.c.Record.List(r.Context(), v.caller, activity.Query{User: u.ID, Page: l.page})
 	if err != nil {
 		return err

@@ -120,7 +120,7 @@ func (p *Panel) show(w http.ResponseWriter, r *http.Request, status int, c templ
 		return err
 	}
 	if flashOf(r) != "" {
-		clearFlash(w)
+		p.setCookie(w, flashCookie, "", -1)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
@@ -143,7 +143,7 @@ func (p *Panel) fail(w http.ResponseWriter, r *http.Request, v visit, err error)
 		SignIn: f.Kind == fault.KindUnauthenticated,
 	}))
 	if err != nil {
-		kit.NoteError(r.Context(), errors.Join(f, err))
+		_ = kit.NoteError(r.Context(), errors.Join(f, err)) // it is answered below
 		http.Error(w, textErrorPlain+kit.RequestID(r.Context()), http.StatusInternalServerError)
 	}
 }
@@ -163,7 +163,13 @@ func toSignIn(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	redirect(w, r, to)
+}
+
+// redirect sends the browser on with a GET. to is a path of this site: made here,
+// or what safeNext let pass.
+func redirect(w http.ResponseWriter, r *http.Request, to string) {
+	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // G710: see above
 }
 
 // safeNext returns next if it is a path of this site, else where everybody lands.
@@ -228,14 +234,14 @@ func writeJSON(w http.ResponseWriter, status int, kind string, body any) {
 // text, so that nobody can put words into the page.
 const flashCookie = "keyhold_flash"
 
-func (p *Panel) setFlash(w http.ResponseWriter, code string) {
-	http.SetCookie(w, &http.Cookie{
-		Name: flashCookie, Value: code, Path: "/", MaxAge: 60, Secure: p.c.Kit.Secure(), HttpOnly: true, SameSite: http.SameSiteStrictMode,
-	})
-}
+func (p *Panel) setFlash(w http.ResponseWriter, code string) { p.setCookie(w, flashCookie, code, 60) }
 
-func clearFlash(w http.ResponseWriter) {
-	http.SetCookie(w, &http.Cookie{Name: flashCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+// setCookie sets a cookie of the panel's own that holds no secret; age is in
+// seconds, below zero to remove it. Scripts may read it: the theme's is theirs too.
+func (p *Panel) setCookie(w http.ResponseWriter, name, value string, age int) {
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: on localhost there is plain http, and nothing here is secret
+		Name: name, Value: value, Path: "/", MaxAge: age, Secure: p.c.Kit.Secure(), SameSite: http.SameSiteLaxMode,
+	})
 }
 
 func flashOf(r *http.Request) string {
@@ -247,7 +253,10 @@ func flashOf(r *http.Request) string {
 }
 
 // themeCookie holds the person's choice; the page's script sets it too.
-const themeCookie = "keyhold_theme"
+const (
+	themeCookie = "keyhold_theme"
+	themeAge    = 365 * 24 * 3600 // seconds
+)
 
 func themeOf(r *http.Request) string {
 	c, err := r.Cookie(themeCookie)
@@ -262,12 +271,12 @@ func (p *Panel) setTheme(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c := &http.Cookie{Name: themeCookie, Value: form.Get("theme"), Path: "/", MaxAge: 365 * 24 * 3600, Secure: p.c.Kit.Secure(), SameSite: http.SameSiteLaxMode}
-	if c.Value != "light" && c.Value != "dark" {
-		c.Value, c.MaxAge = "", -1
+	if theme := form.Get("theme"); theme == "light" || theme == "dark" {
+		p.setCookie(w, themeCookie, theme, themeAge)
+	} else {
+		p.setCookie(w, themeCookie, "", -1)
 	}
-	http.SetCookie(w, c)
-	http.Redirect(w, r, safeNext(form.Get("next")), http.StatusSeeOther)
+	redirect(w, r, safeNext(form.Get("next")))
 	return nil
 }
 
@@ -276,7 +285,7 @@ func (p *Panel) home(w http.ResponseWriter, r *http.Request) error {
 	if !p.c.Kit.HasSession(r) {
 		to = "/sign-in"
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	redirect(w, r, to)
 	return nil
 }
 
@@ -293,6 +302,7 @@ func (p *Panel) unknown(w http.ResponseWriter, r *http.Request) error {
 type list struct {
 	path   string
 	params url.Values // filters and sort, without the cursor
+	sorts  []string   // by which it can be sorted, its default first
 	page   page.Request
 }
 
@@ -300,7 +310,7 @@ type list struct {
 // minus before it for descending. keep names the filters that the list has.
 func (p *Panel) readList(r *http.Request, v visit, sorts []string, keep ...string) (list, error) {
 	in := r.URL.Query()
-	l := list{path: r.URL.Path, params: url.Values{}}
+	l := list{path: r.URL.Path, params: url.Values{}, sorts: sorts}
 	for _, name := range keep {
 		if value := in.Get(name); value != "" {
 			l.params.Set(name, value)
@@ -355,6 +365,6 @@ func restart(w http.ResponseWriter, r *http.Request, l list, err error) error {
 	if f, ok := fault.As(err); !ok || f.Code != "invalid_cursor" {
 		return err
 	}
-	http.Redirect(w, r, l.url(), http.StatusSeeOther)
+	redirect(w, r, l.url())
 	return nil
 }

@@ -2,6 +2,7 @@ package panel
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,13 +46,16 @@ type navLink struct {
 	Name    string
 	Path    string
 	Icon    string
-	Current bool // the page that is shown lies under it
-	Here    bool // it is the page that is shown
+	Current bool   // the page that is shown is it, or lies under it
+	Here    string // aria-current, if Current
 }
 
 type crumb struct {
 	Name string
-	Path string // "" for the page that is shown
+	Path string // "" if there is no page of it
+	// Current is set for the page that is shown, Parent for the one to go back to.
+	Current bool
+	Parent  bool
 }
 
 type themeChoice struct {
@@ -77,7 +81,10 @@ func (p *Panel) shell(v visit, title string, trail ...crumb) shell {
 	s.Workspace, s.Name, s.Email = v.account.Person.WorkspaceName, v.account.Person.Name, v.account.Person.Email
 	s.Initials = initials(s.Name)
 	s.Sections = sections(v)
-	s.Crumbs = append(trail, crumb{Name: title})
+	s.Crumbs = slices.Concat(trail, []crumb{{Name: title, Current: true}})
+	if i := len(trail) - 1; i >= 0 && trail[i].Path != "" {
+		s.Crumbs[i].Parent = true
+	}
 	s.Themes = []themeChoice{
 		{Name: textThemeSystem, Value: "auto", Icon: "device-desktop", Checked: v.theme == ""},
 		{Name: textThemeLight, Value: "light", Icon: "sun", Checked: v.theme == "light"},
@@ -90,7 +97,11 @@ func (p *Panel) shell(v visit, title string, trail ...crumb) shell {
 func sections(v visit) []navSection {
 	path, _, _ := strings.Cut(v.path, "?")
 	link := func(name, to, icon string) navLink {
-		return navLink{Name: name, Path: to, Icon: icon, Current: path == to || strings.HasPrefix(path, to+"/"), Here: path == to}
+		l := navLink{Name: name, Path: to, Icon: icon, Current: path == to || strings.HasPrefix(path, to+"/"), Here: "true"}
+		if path == to {
+			l.Here = "page"
+		}
+		return l
 	}
 	var out []navSection
 	if v.can(auth.UsersRead) {
@@ -144,6 +155,9 @@ type notice struct {
 	Text  string
 }
 
+// wayPrimary is the looks of the one link or button that a page is about.
+const wayPrimary = "btn-primary"
+
 // empty is what a list without rows says, and what to do next.
 type empty struct {
 	Icon   string
@@ -151,6 +165,7 @@ type empty struct {
 	Text   string
 	Action string // the link's text, "" for none
 	Path   string
+	Way    string // the link's looks: "btn-primary" for what to do next
 }
 
 // pager leads to a list's other pages; "" where there is none.
@@ -164,15 +179,25 @@ type column struct {
 	Class string
 }
 
-// column returns a sortable head; def says that the list is sorted so by default.
-func (l list) column(name, sort, class string, def bool) column {
+// column returns a head by which the list is sorted at a press, ascending first.
+// In the list's default order sort is the first of its sorts.
+func (l list) column(name, sort, class string) column {
 	c := column{Name: name, Class: class, Sort: l.url("sort", sort)}
-	if l.page.Sort == sort || l.page.Sort == "" && def {
-		c.Order = "ascending"
+	switch {
+	case l.page.Sort != sort && (l.page.Sort != "" || sort != l.sorts[0]):
+	case l.page.Descending:
+		c.Order = "descending"
+	default:
+		c.Order, c.Sort = "ascending", l.url("sort", "-"+sort)
+	}
+	return c
+}
+
+// timeColumn is column for times, of which the newest are wanted first.
+func (l list) timeColumn(name, sort, class string) column {
+	c := l.column(name, sort, class)
+	if c.Order == "" {
 		c.Sort = l.url("sort", "-"+sort)
-		if l.page.Descending {
-			c.Order, c.Sort = "descending", l.url("sort", sort)
-		}
 	}
 	return c
 }
@@ -211,7 +236,7 @@ func relative(now, t time.Time) string {
 	if future {
 		d = -d
 	}
-	days := int(d / (24 * time.Hour))
+	days := int((d + 12*time.Hour) / (24 * time.Hour)) // the nearest: a new key of 90 days has 90
 	switch {
 	case d < 45*time.Second && future:
 		return "in a moment"
@@ -221,7 +246,7 @@ func relative(now, t time.Time) string {
 		return away(max(1, int(d/time.Minute)), "minute", future)
 	case d < 24*time.Hour:
 		return away(int(d/time.Hour), "hour", future)
-	case days < 60:
+	case days < 100:
 		return away(days, "day", future)
 	case days < 730:
 		return away(days/30, "month", future)

@@ -51,7 +51,7 @@ type landing struct {
 func (p *Panel) signInPage(w http.ResponseWriter, r *http.Request) error {
 	next := safeNext(r.URL.Query().Get("next"))
 	if _, err := p.visitor(r); err == nil {
-		http.Redirect(w, r, next, http.StatusSeeOther)
+		redirect(w, r, next)
 		return nil
 	}
 	return p.show(w, r, http.StatusOK, signInTemplate(signInView{Shell: p.shell(p.stranger(r), textSignInTitle), Next: next}))
@@ -95,6 +95,6 @@ func (p *Panel) signOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	p.c.Kit.ClearSession(w)
 	p.setFlash(w, "signed_out")
-	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
+	redirect(w, r, "/sign-in")
 	return nil
 }

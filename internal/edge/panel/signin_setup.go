@@ -91,6 +91,6 @@ func (p *Panel) setupContinue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p.admit(w, r, opened)
-	http.Redirect(w, r, homePath, http.StatusSeeOther)
+	redirect(w, r, homePath)
 	return nil
 }

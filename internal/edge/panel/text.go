@@ -49,7 +49,7 @@ const (
 	textNoFrontEnd     = "This server was built without its front end, so passkeys do not work here. Build it with “make web” first."
 
 	textSignInTitle  = "Sign in"
-	textSignInLead   = "Your passkey tells us who you are. There is no password."
+	textSignInLead   = "Use your passkey. There is no password."
 	textSignInButton = "Sign in with a passkey"
 	textSignInHelp   = "No passkey yet? An administrator of the server can give you a setup link."
 
@@ -207,7 +207,7 @@ func fieldLabel(name string) string {
 	case "last_name":
 		return "Last name"
 	case "email":
-		return "E-mail address"
+		return textColumnEmail
 	case "user_id":
 		return "User ID"
 	case "phone":
@@ -306,7 +306,7 @@ func permissionLabel(p auth.Permission) (label, help string) {
 	case auth.UsersWrite:
 		return "Change users", "Create users and change them."
 	case auth.ActivitiesRead:
-		return "Read activities", "List and export the activity record."
+		return "Read activities", "List the activity record."
 	case auth.APIKeysRead:
 		return "Read API keys", "List API keys, never their tokens."
 	case auth.APIKeysWrite:

@@ -9,9 +9,10 @@ import { menu } from './menu.js'
 import { once } from './once.js'
 import { passkey } from './passkey.js'
 import { stored } from './stored.js'
+import { summary } from './summary.js'
 import { theme } from './theme.js'
 import { time } from './time.js'
 import { timezones } from './timezones.js'
 import { dismiss, toasts } from './toast.js'
 
-start({ copy, dialog, dismiss, menu, once, passkey, stored, theme, time, timezones, toasts })
+start({ copy, dialog, dismiss, menu, once, passkey, stored, summary, theme, time, timezones, toasts })

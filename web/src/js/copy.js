@@ -9,6 +9,7 @@ export function copy(box) {
   const source = /** @type {HTMLElement | null} */ (box.querySelector('[data-kh-source]'))
   const button = /** @type {HTMLElement | null} */ (box.querySelector('[data-kh-button]'))
   const label = button?.querySelector('span')
+  const said = box.querySelector('[data-kh-said]')
   if (!source || !button || !label) return
   const before = label.textContent
   let timer = 0
@@ -21,8 +22,11 @@ export function copy(box) {
       return
     }
     label.textContent = button.dataset.khDone ?? ''
-    label.setAttribute('role', 'status')
+    if (said) said.textContent = label.textContent
     clearTimeout(timer)
-    timer = setTimeout(() => { label.textContent = before }, 3000)
+    timer = setTimeout(() => {
+      label.textContent = before
+      if (said) said.textContent = ''
+    }, 3000)
   })
 }

@@ -1,6 +1,14 @@
 // @ts-check
 
 /**
+ * Leads to the summary that a form came back with, so that it is read first.
+ * @param {HTMLElement} box
+ */
+export function summary(box) {
+  if (!box.hidden) box.focus()
+}
+
+/**
  * Shows what is wrong with a form: summed on top and beside each field.
  * @param {HTMLFormElement} form
  * @param {string} title

@@ -42,11 +42,11 @@ function tick() {
 export function relative(from, to) {
   const future = to > from
   const d = Math.abs(from - to)
-  const days = Math.floor(d / day)
+  const days = Math.round(d / day)
   if (d < 45 * second) return future ? 'in a moment' : 'just now'
   if (d < hour) return away(Math.max(1, Math.floor(d / minute)), 'minute', future)
   if (d < day) return away(Math.floor(d / hour), 'hour', future)
-  if (days < 60) return away(days, 'day', future)
+  if (days < 100) return away(days, 'day', future)
   if (days < 730) return away(Math.floor(days / 30), 'month', future)
   return away(Math.floor(days / 365), 'year', future)
 }

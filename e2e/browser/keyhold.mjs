@@ -1,0 +1,137 @@
+// The demo server and the browser that the tests drive.
+import { readFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { createServer } from 'node:net'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { chromium } from 'playwright-core'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
+
+/** Returns a port that nobody listens on at this moment. */
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.on('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address()
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+/**
+ * Starts `keyhold demo` and waits until it is ready. KEYHOLD_BIN names another
+ * binary than bin/keyhold.
+ * @returns {Promise<{ url: string, sign_in_url: string, mailbox_url: string, admin_token: string, clock_url: string, stop: () => Promise<void> }>}
+ */
+export async function startDemo(...args) {
+  const port = await freePort()
+  const binary = process.env.KEYHOLD_BIN ?? join(root, 'bin/keyhold')
+  const child = spawn(binary, ['demo', '--json', '--listen', `localhost:${port}`, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+  let errors = ''
+  child.stderr.on('data', (chunk) => { errors = (errors + chunk).slice(-8000) })
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  const ready = new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      if (line.startsWith('{')) resolve(JSON.parse(line))
+    })
+    child.once('error', reject)
+    ended.then((code) => reject(new Error(`keyhold demo ended with ${code}:\n${errors}`)))
+    setTimeout(() => reject(new Error(`keyhold demo was not ready after 60 s:\n${errors}`)), 60_000).unref()
+  })
+  const stop = async () => {
+    child.kill('SIGTERM')
+    await ended
+  }
+  return ready.then((demo) => ({ ...demo, stop }), async (error) => {
+    child.kill('SIGKILL')
+    throw error
+  })
+}
+
+/** Starts the browser. KEYHOLD_CHROMIUM names another one than Debian's. */
+export function startBrowser() {
+  return chromium.launch({
+    executablePath: process.env.KEYHOLD_CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  })
+}
+
+/**
+ * Gives the page an authenticator of its own: a passkey with user verification
+ * that answers by itself.
+ * @param {import('playwright-core').Page} page
+ */
+export async function addAuthenticator(page) {
+  const cdp = await page.context().newCDPSession(page)
+  await cdp.send('WebAuthn.enable')
+  const { authenticatorId } = await cdp.send('WebAuthn.addVirtualAuthenticator', {
+    options: { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true },
+  })
+  return { cdp, authenticatorId }
+}
+
+/**
+ * Gathers everything that a page complains about. expected says which failed
+ * answers belong to the journey.
+ * @param {import('playwright-core').Page} page
+ * @param {(url: string, status: number) => boolean} expected
+ */
+export async function watch(page, expected = () => false) {
+  /** @type {string[]} */
+  const complaints = []
+  await page.exposeFunction('keyholdViolation', (/** @type {string} */ text) => complaints.push(`policy: ${text}`))
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', (e) => {
+      // @ts-ignore: exposed above
+      window.keyholdViolation(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber}`)
+    })
+  })
+  page.on('pageerror', (error) => complaints.push(`error: ${error.stack ?? error}`))
+  page.on('console', (message) => {
+    if (!['error', 'warning'].includes(message.type())) return
+    const failed = message.text().match(/status of (\d+)/)
+    if (failed && expected(message.location().url, Number(failed[1]))) return
+    complaints.push(`console: ${message.text()} (${message.location().url})`)
+  })
+  page.on('requestfailed', (request) => {
+    const why = request.failure()?.errorText ?? ''
+    // A search that a later letter replaces is given up on purpose.
+    if (why !== 'net::ERR_ABORTED') complaints.push(`request: ${request.url()} ${why}`)
+  })
+  page.on('response', (response) => {
+    if (response.status() >= 400 && !expected(response.url(), response.status())) complaints.push(`answer: ${response.status()} ${response.url()}`)
+  })
+  page.on('request', (request) => {
+    const url = new URL(request.url())
+    if (url.protocol.startsWith('http') && url.hostname !== 'localhost') complaints.push(`foreign host: ${request.url()}`)
+  })
+  return complaints
+}
+
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
+
+/**
+ * Judges the page by axe-core, in light and in dark, and returns what it finds.
+ * @param {import('playwright-core').Page} page
+ */
+export async function judge(page) {
+  const found = []
+  for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+    if (!(await page.evaluate(() => 'axe' in window))) {
+      // Through the debugger, so that the page's policy stays as it is.
+      await page.evaluate(await readFile(axe, 'utf8'))
+    }
+    const { violations } = await page.evaluate(() => {
+      // @ts-ignore: axe was put there
+      return window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })
+    })
+    for (const v of violations) found.push(`${page.url()} (${colorScheme}) ${v.id}: ${v.nodes.map((n) => `${n.html} ${n.any[0]?.message ?? n.failureSummary}`).join('\n    ')}`)
+  }
+  await page.emulateMedia({ colorScheme: null, reducedMotion: 'reduce' })
+  return found
+}
