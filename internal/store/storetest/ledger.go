@@ -194,38 +194,25 @@ func leaseAtOnce(t *testing.T, d Database) {
 }
 
 func leaseLimit(t *testing.T, d Database) {
-	putMessages(t, d, Workspace(t, d.Store), 300)
-	if got := take(t, d, "a", time.Hour/2, 3); len(got) != 3 || len(slices.DeleteFunc(got, func(m outbox.Message) bool { return m.CreatedAt.Before(Start().Add(3 * time.Millisecond)) })) != 0 {
-		t.Errorf("took %+v, want the 3 oldest", got)
-	}
+	w := Workspace(t, d.Store)
+	putMessages(t, d, w, 1)
 	if d.Engine() == "postgres" {
-		// With other figures the planner may join the other way round and ask the
-		// inner query again and again.
-		for _, setting := range []string{"enable_hashjoin", "enable_mergejoin", "enable_hashagg", "enable_sort", "enable_material", "enable_indexscan", "enable_bitmapscan", "enable_indexonlyscan"} {
-			plainExec(t, d, `ALTER DATABASE `+databaseName(t, d)+` SET `+setting+` = off`)
+		// With these figures the planner joins the other way round and would ask an
+		// inner query again for every row, which steps over what it has just locked.
+		if _, err := d.SQL.ExecContext(t.Context(), `VACUUM ANALYZE outbox`); err != nil {
+			t.Fatal(err)
 		}
-		d.Store = d.Another(t)
 	}
-	if got := take(t, d, "a", time.Hour/2, 3); len(got) != 3 {
-		t.Errorf("took %d messages by another plan, want 3", len(got))
+	putMessages(t, d, w, 40)
+	got := take(t, d, "a", time.Second, 3)
+	if len(got) != 3 {
+		t.Errorf("took %d messages of 41, want the 3 asked for", len(got))
 	}
-}
-
-// plainExec runs a statement that touches no rows past the store.
-func plainExec(t testing.TB, d Database, query string) {
-	t.Helper()
-	if _, err := d.SQL.ExecContext(t.Context(), query); err != nil {
-		t.Fatalf("%s: %v", query, err)
+	for _, m := range got {
+		if m.CreatedAt.After(Start().Add(time.Millisecond)) {
+			t.Errorf("took a message of %v, want the oldest", m.CreatedAt)
+		}
 	}
-}
-
-// databaseName returns the name of a PostgreSQL database.
-func databaseName(t testing.TB, d Database) (name string) {
-	t.Helper()
-	if err := d.SQL.QueryRowContext(t.Context(), `SELECT current_database()`).Scan(&name); err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
 
 func endMessages(t *testing.T, d Database) {
