@@ -10,6 +10,13 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
+// A server that waits for another one's migration asks again every second, for ten
+// minutes at most.
+const (
+	lockEverySecond = 1
+	lockTries       = 600
+)
+
 const (
 	sqliteDialect   = goose.DialectSQLite3
 	postgresDialect = goose.DialectPostgres
@@ -20,7 +27,7 @@ func provider(dialect goose.Dialect, db *sql.DB, steps fs.FS) (*goose.Provider, 
 	options := []goose.ProviderOption{goose.WithVerbose(false)}
 	if dialect == postgresDialect {
 		folder = "postgres"
-		locker, err := lock.NewPostgresSessionLocker()
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockEverySecond, lockTries))
 		if err != nil {
 			return nil, err
 		}

@@ -16,19 +16,23 @@ func (t *Tx) InsertOutboxMessage(ctx context.Context, m outbox.Message) error {
 		m.ID, m.Workspace, m.Kind, []byte(m.Payload), millis(m.CreatedAt), millis(m.ExpiresAt))
 }
 
+// The inner query is materialized: otherwise PostgreSQL may run it once for every
+// row of the table, each time stepping over what it has locked before, and take
+// more than the limit.
 const leaseOutbox = `
-	UPDATE outbox SET holder = $1, lease_until = $3, attempts = attempts + 1
-	WHERE id IN (
+	WITH due AS MATERIALIZED (
 		SELECT id FROM outbox WHERE state = 'waiting' AND due_at <= $2 AND lease_until <= $2 ORDER BY due_at, id LIMIT $4`
 
-const leaseOutboxReturning = `)
+const leaseOutboxUpdate = `)
+	UPDATE outbox SET holder = $1, lease_until = $3, attempts = attempts + 1
+	WHERE id IN (SELECT id FROM due)
 	RETURNING id, workspace, kind, payload, created_at, expires_at, attempts`
 
 // The two engines' forms of taking messages: PostgreSQL steps over rows that
 // another worker is just taking.
 const (
-	leaseOutboxSQLite   = leaseOutbox + leaseOutboxReturning
-	leaseOutboxPostgres = leaseOutbox + ` FOR UPDATE SKIP LOCKED` + leaseOutboxReturning
+	leaseOutboxSQLite   = leaseOutbox + leaseOutboxUpdate
+	leaseOutboxPostgres = leaseOutbox + ` FOR UPDATE SKIP LOCKED` + leaseOutboxUpdate
 )
 
 // LeaseOutboxMessages satisfies outbox.WorkTx.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,7 +28,14 @@ const (
 	serializationTries = 10
 )
 
-type postgresEngine struct{ db *sql.DB }
+type postgresEngine struct {
+	db *sql.DB
+	// slots holds one token for each transaction under way: as many as there are
+	// connections, so that the queue is here and a caller who leaves it is let go.
+	slots  chan struct{}
+	ending sync.Once
+	ended  chan struct{} // closed when the store begins to close
+}
 
 func openPostgres(ctx context.Context, url string) (*postgresEngine, error) {
 	config, err := pgx.ParseConfig(url)
@@ -45,8 +53,31 @@ func openPostgres(ctx context.Context, url string) (*postgresEngine, error) {
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connecting to PostgreSQL at %s: %w", config.Host, err), db.Close())
 	}
-	return &postgresEngine{db: db}, nil
+	return &postgresEngine{db: db, slots: make(chan struct{}, postgresConnections), ended: make(chan struct{})}, nil
 }
+
+// enter waits for the right to run one transaction; who got it calls leave.
+func (e *postgresEngine) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case e.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.ended:
+		return ErrClosed
+	}
+	select {
+	case <-e.ended:
+		e.leave()
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
+func (e *postgresEngine) leave() { <-e.slots }
 
 // sqlTx runs statements in a transaction of database/sql.
 type sqlTx struct{ tx *sql.Tx }
@@ -60,9 +91,10 @@ func (t sqlTx) query(ctx context.Context, query string, args ...any) (*sql.Rows,
 }
 
 func (e *postgresEngine) write(ctx context.Context, fn tx.Func[*Tx]) error {
-	if err := ctx.Err(); err != nil {
+	if err := e.enter(ctx); err != nil {
 		return err
 	}
+	defer e.leave()
 	// Once begun, the outcome is waited for: a caller who leaves does not undo.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), postgresPatience)
 	defer cancel()
@@ -121,6 +153,10 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 func (e *postgresEngine) read(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	if err := e.enter(ctx); err != nil {
+		return err
+	}
+	defer e.leave()
 	t, err := e.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("beginning a snapshot: %w", err)
@@ -137,8 +173,24 @@ func (e *postgresEngine) pending(ctx context.Context) (bool, error) {
 	return hasPending(ctx, postgresDialect, e.db, migrations.Postgres)
 }
 
-func (e *postgresEngine) ping(ctx context.Context) error { return e.db.PingContext(ctx) }
+func (e *postgresEngine) ping(ctx context.Context) error {
+	if err := e.enter(ctx); err != nil {
+		return err
+	}
+	defer e.leave()
+	return e.db.PingContext(ctx)
+}
 
 func (e *postgresEngine) name() string { return "postgres" }
 
-func (e *postgresEngine) close() error { return e.db.Close() }
+func (e *postgresEngine) close() error {
+	var err error
+	e.ending.Do(func() {
+		close(e.ended)
+		for range cap(e.slots) {
+			e.slots <- struct{}{} // whoever was under way leaves first
+		}
+		err = e.db.Close()
+	})
+	return err
+}

@@ -51,8 +51,8 @@ func OpenPostgres(ctx context.Context, url string) (*Store, error) {
 }
 
 // Migrate brings the schema up to this version and returns the names of the
-// steps that it took. Several servers may call it at once: one works, the others
-// wait.
+// steps that it took. Several servers on one PostgreSQL may call it at once: one
+// works, the others wait. A file of SQLite has one server.
 func (s *Store) Migrate(ctx context.Context) ([]string, error) { return s.e.migrate(ctx) }
 
 // Pending says whether Migrate has anything to do.

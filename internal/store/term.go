@@ -40,7 +40,7 @@ func (t *Tx) rarestFirst(ctx context.Context, w id.Workspace, kind string, words
 	for _, word := range words {
 		n, err := t.number(ctx, `
 			SELECT COUNT(*) FROM (
-				SELECT 1 FROM term WHERE workspace = $1 AND kind = $2 AND term >= $3 AND term < $4 LIMIT $5) AS some`,
+				SELECT 1 FROM term WHERE workspace = $1 AND kind = $2 AND term >= $3 AND term < $4 LIMIT $5) AS found`,
 			w, kind, word, word+"\U0010ffff", termCap)
 		if err != nil {
 			return nil, err

@@ -1,0 +1,15 @@
+package store
+
+import "context"
+
+// Queued says how many writers wait for their turn on SQLite.
+func Queued(s *Store) int { return len(s.e.(*sqliteEngine).queue) }
+
+// Commits says how many transactions SQLite has committed.
+func Commits(s *Store) int64 { return s.e.(*sqliteEngine).commits.Load() }
+
+// Text answers a query of one text.
+func (t *Tx) Text(ctx context.Context, query string, args ...any) (string, error) {
+	s, _, err := find(ctx, t, value[string], query, args...)
+	return s, err
+}

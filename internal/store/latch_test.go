@@ -1,0 +1,229 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/tx"
+	"github.com/keyhold/keyhold/internal/flow/join"
+	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/signin"
+	"github.com/keyhold/keyhold/internal/store"
+	"github.com/keyhold/keyhold/internal/store/storetest"
+)
+
+// latchRace is an invariant that a latch keeps: of two at once one wins.
+type latchRace struct {
+	name  string
+	latch string
+	// enter returns what the two of one round do, over storage as it is or with
+	// latches that do nothing.
+	enter func(t *testing.T, s *store.Store, latched bool, round int) [2]func() error
+}
+
+func latchRaces() []latchRace {
+	return []latchRace{
+		{"one user id", "/user_names", raceUserID},
+		{"one e-mail address", "/user_names", raceEmail},
+		{"one name of a group", "/group_names", raceGroup},
+		{"one first owner", "/first_owner", raceOwner},
+	}
+}
+
+// unlatched runs transactions over storage whose latches do nothing.
+type unlatched[T any] struct {
+	tx.Runner[T]
+	strip func(T) T
+}
+
+func (u unlatched[T]) Write(ctx context.Context, fn tx.Func[T]) error {
+	return u.Runner.Write(ctx, func(ctx context.Context, t T) (*fault.Error, error) { return fn(ctx, u.strip(t)) })
+}
+
+type (
+	directoryUnlatched struct{ directory.Tx }
+	joinUnlatched      struct{ join.Tx }
+)
+
+func (directoryUnlatched) Latch(context.Context, string) error { return nil }
+func (joinUnlatched) Latch(context.Context, string) error      { return nil }
+
+func directoryOf(s *store.Store, latched bool) *directory.Service {
+	run := store.For[directory.Tx](s)
+	if !latched {
+		run = unlatched[directory.Tx]{run, func(t directory.Tx) directory.Tx { return directoryUnlatched{t} }}
+	}
+	return directory.New(run, clock.NewManual(storetest.Start()))
+}
+
+func raceUsers(t *testing.T, s *store.Store, latched bool, a, b directory.NewUser) [2]func() error {
+	room, by := directoryOf(s, latched), auth.Job(storetest.Workspace(t, s), "race")
+	create := func(n directory.NewUser) func() error {
+		return func() error {
+			_, err := room.Create(t.Context(), by, n)
+			return err
+		}
+	}
+	return [2]func() error{create(a), create(b)}
+}
+
+func raceUserID(t *testing.T, s *store.Store, latched bool, round int) [2]func() error {
+	name := fmt.Sprint("ada", round)
+	return raceUsers(t, s, latched,
+		directory.NewUser{UserID: name, Email: "a@example.org", FirstName: "A"}, directory.NewUser{UserID: strings.ToUpper(name), Email: "b@example.org", FirstName: "B"})
+}
+
+func raceEmail(t *testing.T, s *store.Store, latched bool, round int) [2]func() error {
+	address := fmt.Sprintf("ada%d@example.org", round)
+	return raceUsers(t, s, latched,
+		directory.NewUser{UserID: "a", Email: address, FirstName: "A"}, directory.NewUser{UserID: "b", Email: strings.ToUpper(address), FirstName: "B"})
+}
+
+func raceGroup(t *testing.T, s *store.Store, latched bool, round int) [2]func() error {
+	room, by := directoryOf(s, latched), auth.Job(storetest.Workspace(t, s), "race")
+	create := func() error {
+		_, err := room.CreateGroup(t.Context(), by, fmt.Sprint("Night shift ", round), "")
+		return err
+	}
+	return [2]func() error{create, create}
+}
+
+func raceOwner(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error {
+	run := store.For[join.Tx](s)
+	if !latched {
+		run = unlatched[join.Tx]{run, func(t join.Tx) join.Tx { return joinUnlatched{t} }}
+	}
+	w := storetest.Workspace(t, s)
+	var out [2]func() error
+	for i, name := range []string{"ada", "bob"} {
+		u := storetest.User(t, s, w, name)
+		out[i] = func() error {
+			return run.Write(t.Context(), func(ctx context.Context, t join.Tx) (*fault.Error, error) {
+				if err := join.ClaimOwnership(ctx, t, w); err != nil {
+					return nil, err
+				}
+				owner := signin.Administrator{ID: id.New[id.KindAdministrator](storetest.Start()), Workspace: w, User: u.ID, Owner: true}
+				key := signin.Passkey{ID: id.New[id.KindPasskey](storetest.Start()), Workspace: w, User: u.ID, CredentialID: []byte(u.ID), Record: []byte("{}")}
+				return nil, errors.Join(t.InsertAdministrator(ctx, owner), t.InsertPasskey(ctx, key))
+			})
+		}
+	}
+	return out
+}
+
+// race runs one round and says what is wrong with its outcome, "" for nothing.
+func race(enter [2]func() error) string {
+	begin := make(chan struct{})
+	var errs [2]error
+	var both sync.WaitGroup
+	for i, fn := range enter {
+		both.Go(func() {
+			<-begin
+			errs[i] = fn()
+		})
+	}
+	close(begin)
+	both.Wait()
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+			continue
+		}
+		if f, ok := fault.As(err); !ok || f.Kind != fault.KindConflict {
+			return fmt.Sprintf("the loser is told %q, want a conflict", err)
+		}
+	}
+	if won != 1 {
+		return fmt.Sprintf("%d of two won, want 1", won)
+	}
+	return ""
+}
+
+func TestLatches_letOneWin(t *testing.T) {
+	rounds := 60
+	if testing.Short() {
+		rounds = 15
+	}
+	onEach(t, func(t *testing.T, open storetest.Opener) {
+		s := open(t).Store
+		for _, r := range latchRaces() {
+			t.Run(r.name, func(t *testing.T) {
+				for round := range rounds {
+					if wrong := race(r.enter(t, s, true, round)); wrong != "" {
+						t.Fatalf("round %d: %s", round, wrong)
+					}
+				}
+			})
+		}
+	})
+}
+
+// Without its latch each invariant breaks: the test above can fail.
+func TestLatches_areNeeded(t *testing.T) {
+	s := storetest.OpenPostgres(t)
+	for _, r := range latchRaces() {
+		t.Run(r.name, func(t *testing.T) {
+			const rounds = 500
+			for round := range rounds {
+				if wrong := race(r.enter(t, s, false, round)); wrong != "" {
+					t.Logf("round %d: %s", round, wrong)
+					return
+				}
+			}
+			t.Errorf("nothing broke in %d rounds without the latch %s, want the race to show", rounds, r.latch)
+		})
+	}
+}
+
+func TestLatches_areAllRaced(t *testing.T) {
+	var raced []string
+	for _, r := range latchRaces() {
+		raced = append(raced, r.latch)
+	}
+	call, name := regexp.MustCompile(`\.Latch\(`), regexp.MustCompile(`\.Latch\(ctx, [^"]*"(/[a-z_]+)"\)`)
+	var used []string
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "storetest") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(source)) {
+			if found := name.FindStringSubmatch(line); found != nil {
+				used = append(used, found[1])
+			} else if call.MatchString(line) {
+				t.Errorf("%s: %s: the name of this latch cannot be read; want ctx, the workspace + \"/name\"", path, strings.TrimSpace(line))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, latch := range used {
+		if !slices.Contains(raced, latch) {
+			t.Errorf("the latch %s is raced by no test: add it to latchRaces", latch)
+		}
+	}
+	for _, latch := range raced {
+		if !slices.Contains(used, latch) {
+			t.Errorf("the latch %s is raced but used nowhere", latch)
+		}
+	}
+}
