@@ -22,7 +22,7 @@ check: ## run everything: linters, browser, PostgreSQL (installs what it needs, 
 	tools/check.sh
 
 bench: web build ## measure; figures and how to read them are in docs/performance.md
-	$(GO) run ./e2e/bench -binary bin/keyhold $(ARGS)
+	$(GO) run ./cmd/keyhold-bench -binary bin/keyhold $(ARGS)
 
 fuzz: ## run each fuzz target for FUZZ=30s
 	tools/fuzz.sh $(FUZZ)

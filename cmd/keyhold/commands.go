@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/keyhold/keyhold/internal/app"
-	"github.com/keyhold/keyhold/internal/ledger/activity"
 )
 
 type serveCmd struct{}
@@ -189,7 +188,7 @@ type damageJSON struct {
 	What  string `json:"what"`
 }
 
-func renderVerdicts(verdicts []activity.Verdict, whole bool) any {
+func renderVerdicts(verdicts []app.Verdict, whole bool) any {
 	out := struct {
 		Whole      bool          `json:"whole"`
 		Workspaces []verdictJSON `json:"workspaces"`
@@ -204,7 +203,7 @@ func renderVerdicts(verdicts []activity.Verdict, whole bool) any {
 	return out
 }
 
-func sayVerdicts(w io.Writer, verdicts []activity.Verdict) error {
+func sayVerdicts(w io.Writer, verdicts []app.Verdict) error {
 	var b strings.Builder
 	for _, v := range verdicts {
 		state := "whole"

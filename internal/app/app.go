@@ -93,7 +93,10 @@ func Open(ctx context.Context, c Config, o Options, log *slog.Logger) (_ *App, e
 	if err := a.checkKeyFile(ctx); err != nil {
 		return nil, err
 	}
-	return a, a.openWaysOut()
+	if err := a.openWaysOut(); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // checkKeyFile refuses a key file that is not the one this database was made with:
@@ -139,7 +142,10 @@ func openReading(ctx context.Context, c Config, o Options, log *slog.Logger, loc
 	if a.keeper, err = keeper.Open(place.file(keyFile)); err != nil {
 		return nil, err
 	}
-	return a, a.openRooms()
+	if err := a.openRooms(); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 func openStore(ctx context.Context, c Config, f *folder) (*store.Store, error) {

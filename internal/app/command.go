@@ -95,7 +95,8 @@ func Do[T any](ctx context.Context, c Config, log *slog.Logger, args any) (T, er
 	if err != nil {
 		return out, err
 	}
-	return out, json.Unmarshal(result, &out)
+	err = json.Unmarshal(result, &out)
+	return out, err
 }
 
 func commandName(args any) (string, error) {
@@ -242,9 +243,12 @@ func (a *App) FirstRun(ctx context.Context) (string, error) {
 	return "", nil
 }
 
+// Verdict is what verifying a workspace's record found.
+type Verdict = activity.Verdict
+
 // Verify checks the records of all workspaces, or of the one that is named. It
 // only reads: a server may be running.
-func Verify(ctx context.Context, c Config, log *slog.Logger, workspace string) (_ []activity.Verdict, err error) {
+func Verify(ctx context.Context, c Config, log *slog.Logger, workspace string) (_ []Verdict, err error) {
 	a, err := openReading(ctx, c, Options{}, log, false)
 	if err != nil {
 		return nil, err
@@ -273,7 +277,7 @@ func Verify(ctx context.Context, c Config, log *slog.Logger, workspace string) (
 			ids = append(ids, w.ID)
 		}
 	}
-	var out []activity.Verdict
+	var out []Verdict
 	for _, w := range ids {
 		v, err := a.Record.Verify(ctx, auth.Job(w, commandLine))
 		if err != nil {

@@ -84,7 +84,7 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if err := a.store.Ping(ctx); err != nil {
-		kit.NoteError(r.Context(), err)
+		_ = kit.NoteError(r.Context(), err) // the answer says less
 		answer(w, http.StatusServiceUnavailable, "the database does not answer")
 		return
 	}

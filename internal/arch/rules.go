@@ -50,7 +50,8 @@ var mayImport = map[ring][]ring{
 //
 // constant: a table.
 var listed = map[string]ring{
-	"cmd/keyhold": ringCmd,
+	"cmd/keyhold":       ringCmd,
+	"cmd/keyhold-bench": ringCmd,
 
 	"internal/app":      ringApp,
 	"internal/app/demo": ringApp,

@@ -106,7 +106,7 @@ func (e *postgresEngine) write(ctx context.Context, fn tx.Func[*Tx]) error {
 		if try == serializationTries || !mayRetry(err) {
 			return err
 		}
-		if err := pause(ctx, time.Duration(1+rand.IntN(4<<min(try, 6)))*time.Millisecond); err != nil {
+		if err := pause(ctx, time.Duration(1+rand.IntN(4<<min(try, 6)))*time.Millisecond); err != nil { //nolint:gosec // jitter is no secret
 			return err
 		}
 	}

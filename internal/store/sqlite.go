@@ -111,7 +111,7 @@ func (c *connection) prepare(ctx context.Context, query string) (*sql.Stmt, erro
 }
 
 func (c *connection) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	s, err := c.prepare(ctx, query)
+	s, err := c.prepare(ctx, query) //nolint:sqlclosecheck // the connection keeps it and closes it
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (c *connection) exec(ctx context.Context, query string, args ...any) (sql.R
 }
 
 func (c *connection) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	s, err := c.prepare(ctx, query)
+	s, err := c.prepare(ctx, query) //nolint:sqlclosecheck // the connection keeps it and closes it
 	if err != nil {
 		return nil, err
 	}

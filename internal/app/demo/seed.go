@@ -16,7 +16,7 @@ import (
 )
 
 type person struct {
-	first, last, email, group string
+	first, last, email string
 }
 
 // constant: the owner of the demo's workspace.

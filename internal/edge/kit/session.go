@@ -20,7 +20,7 @@ func (k *Kit) cookieName() string {
 
 // SetSession gives the browser its session's token.
 func (k *Kit) SetSession(w http.ResponseWriter, token secret.Bytes, expires time.Time) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is left out on http://localhost only
 		Name: k.cookieName(), Value: token.ExposeString(), Path: "/", Expires: expires,
 		Secure: k.Secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
@@ -28,7 +28,7 @@ func (k *Kit) SetSession(w http.ResponseWriter, token secret.Bytes, expires time
 
 // ClearSession takes the session's token from the browser.
 func (k *Kit) ClearSession(w http.ResponseWriter) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is left out on http://localhost only
 		Name: k.cookieName(), Path: "/", MaxAge: -1, Secure: k.Secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }
