@@ -1,7 +1,8 @@
 // The demo server and the browser that the tests drive.
-import { readFile } from 'node:fs/promises'
 import { spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { createRequire } from 'node:module'
@@ -50,6 +51,32 @@ export async function startDemo(...args) {
     child.kill('SIGKILL')
     throw error
   })
+}
+
+/**
+ * Starts `keyhold serve` over an empty folder: a first run.
+ * @returns {Promise<{ url: string, setup_url: string, stop: () => Promise<void> }>}
+ */
+export async function startFirstRun() {
+  const port = await freePort()
+  const data = await mkdtemp(join(tmpdir(), 'keyhold-'))
+  const child = spawn(process.env.KEYHOLD_BIN ?? join(root, 'bin/keyhold'), ['serve', '--data', data, '--listen', `localhost:${port}`], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let errors = ''
+  child.stderr.on('data', (chunk) => { errors = (errors + chunk).slice(-8000) })
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  const setup_url = await new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const link = line.match(/http\S+\/setup\?link=\S+/)
+      if (link) resolve(link[0])
+    })
+    ended.then((code) => reject(new Error(`keyhold serve ended with ${code}:\n${errors}`)))
+  })
+  const stop = async () => {
+    child.kill('SIGTERM')
+    await ended
+    await rm(data, { recursive: true })
+  }
+  return { url: `http://localhost:${port}`, setup_url, stop }
 }
 
 /** Starts the browser. KEYHOLD_CHROMIUM names another one than Debian's. */

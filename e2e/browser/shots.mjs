@@ -2,7 +2,7 @@
 // folder that is named: they are looked at before a change of looks is done.
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { addAuthenticator, startBrowser, startDemo } from './keyhold.mjs'
+import { addAuthenticator, startBrowser, startDemo, startFirstRun } from './keyhold.mjs'
 
 const folder = process.argv[2] ?? 'shots'
 await mkdir(folder, { recursive: true })
@@ -27,36 +27,30 @@ try {
     await page.setViewportSize({ width: 1440, height: 900 })
   }
 
+  const first = await startFirstRun()
+  await page.goto(first.setup_url)
+  await shoot('setup-owner')
+  await page.getByRole('button', { name: 'Create your passkey' }).click()
+  await page.getByRole('alert').waitFor()
+  await shoot('setup-owner-errors')
+  await first.stop()
   await page.goto('/sign-in')
   await shoot('sign-in')
   await page.goto(demo.sign_in_url)
   await shoot('setup')
-  if (await page.getByLabel('Workspace name').count()) {
-    await page.getByRole('button', { name: 'Create your passkey' }).click()
-    await page.getByRole('alert').waitFor()
-    await shoot('setup-errors')
-    await page.getByLabel('Workspace name').fill('Analytical Engines Ltd')
-    await page.getByLabel('First name').fill('Ada')
-    await page.getByLabel('Last name').fill('Lovelace')
-    await page.getByRole('textbox', { name: 'E-mail' }).fill('ada@example.com')
-  }
   await page.getByRole('button', { name: 'Create your passkey' }).click()
   await page.waitForURL('**/users')
-  await shoot('users-one')
 
-  await page.goto('/api-keys')
-  await shoot('api-keys-none')
   await page.goto('/api-keys/new')
   await shoot('api-key-new')
   await page.getByLabel('Name').fill('Payroll sync')
   await page.getByRole('button', { name: 'Create API key' }).click()
   await page.getByRole('heading', { name: 'Your API key is ready' }).waitFor()
   await shoot('api-key-token')
-  const token = (await page.getByLabel('Token', { exact: true }).innerText()).trim()
   await page.goto('/api-keys')
   await shoot('api-keys')
 
-  await people(token)
+  await people(demo.admin_token)
   await page.goto('/users')
   await shoot('users')
   await page.goto('/users?q=zzz')
@@ -78,6 +72,12 @@ try {
   await shoot('user-toast')
   await page.getByRole('link', { name: 'Activities' }).click()
   await shoot('user-activities')
+  await page.goto('/api-keys/new')
+  await page.getByLabel('Name').fill('Door sync')
+  await fetch(demo.clock_url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ advance: '11m' }) })
+  await page.getByRole('button', { name: 'Create API key' }).click()
+  await page.getByRole('dialog').waitFor()
+  await shoot('api-key-confirm')
   await page.goto('/confirm')
   await shoot('confirm')
   await page.goto('/nothing/here')
