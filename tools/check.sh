@@ -51,6 +51,6 @@ go test -timeout 20m ./...
 
 step "browser journey: npm packages of e2e/browser, then Chromium"
 make -s build
-(cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund --silent && KEYHOLD_BINARY="$PWD/../../bin/keyhold" node --test)
+(cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund --silent && node --test --test-concurrency=1)
 
 step "everything passed"

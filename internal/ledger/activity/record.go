@@ -10,7 +10,7 @@ import (
 )
 
 // Query says which lines of the record are wanted. Zero fields do not filter.
-// Lines come newest first unless the page asks otherwise.
+// Lines come oldest first; Page.Descending turns that around.
 type Query struct {
 	User    id.User
 	Action  string

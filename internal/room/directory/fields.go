@@ -61,10 +61,16 @@ func (n NewUser) user(w id.Workspace, now time.Time) (User, *fault.Error) {
 	if u.ID == "" {
 		u.ID = id.New[id.KindUser](now)
 	}
-	if strings.TrimSpace(u.UserID) == "" {
+	defaulted := strings.TrimSpace(u.UserID) == ""
+	if defaulted {
 		u.UserID = u.Email
 	}
-	return clean(u)
+	u, f := clean(u)
+	if f != nil && defaulted {
+		// What is wrong with the e-mail address is said there, once.
+		f.Fields = slices.DeleteFunc(f.Fields, func(f fault.Field) bool { return f.Name == "user_id" })
+	}
+	return u, f
 }
 
 // apply returns the user as changed, cleaned and checked, and the public names of
