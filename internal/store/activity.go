@@ -24,7 +24,7 @@ func scanActivity(row scanner) (r activity.Row, err error) {
 		&r.Target.Type, &r.Target.ID, &r.Target.Name, &r.TargetSalt, &r.TargetDigest,
 		&r.User, &r.RPID, &r.RequestID, &r.Hash)
 	r.Index, r.At = index.Int64, moment(at)
-	r.ActorErased, r.TargetErased = r.ActorSalt == nil, r.TargetSalt == nil
+	r.ActorErased, r.TargetErased = len(r.ActorSalt) == 0, len(r.TargetSalt) == 0
 	return r, err
 }
 

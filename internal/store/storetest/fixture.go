@@ -138,8 +138,8 @@ func Count(t testing.TB, d Database, query string, args ...any) int {
 	return n
 }
 
-// Activities returns the workspace's lines of one action, oldest first, all of
-// them if action is empty.
+// Activities returns the workspace's lines of one action in the order of their
+// time, all of them if action is empty.
 func Activities(t testing.TB, s *store.Store, w id.Workspace, action string) []activity.Event {
 	t.Helper()
 	q := activity.Query{Action: action, Page: page.Request{Limit: page.MaxLimit}}
@@ -157,15 +157,15 @@ func Activities(t testing.TB, s *store.Store, w id.Workspace, action string) []a
 	}
 }
 
-// LastActivity returns the workspace's last line of an action, and fails the test
-// if there is none.
-func LastActivity(t testing.TB, s *store.Store, w id.Workspace, action string) activity.Event {
+// Activity returns the workspace's one line of an action, and fails the test
+// unless there is exactly one.
+func Activity(t testing.TB, s *store.Store, w id.Workspace, action string) activity.Event {
 	t.Helper()
 	all := Activities(t, s, w, action)
-	if len(all) == 0 {
-		t.Fatalf("no activity %s, want one", action)
+	if len(all) != 1 {
+		t.Fatalf("%d activities %s, want 1: %+v", len(all), action, all)
 	}
-	return all[len(all)-1]
+	return all[0]
 }
 
 // Messages returns the messages that wait in the outbox, without taking them.
