@@ -19,8 +19,14 @@ type person struct {
 	first, last, email string
 }
 
-// constant: the owner of the demo's workspace.
+// constant: the owner of the demo's workspace, to whom the printed link belongs.
 var owner = person{first: "Olivia", last: "Berger", email: "olivia.berger@harbour.example"}
+
+// constant: who owns the workspace beside her.
+var colleagues = []person{
+	{first: "Marcus", last: "Feld", email: "marcus.feld@harbour.example"},
+	{first: "Ingrid", last: "Solberg", email: "ingrid.solberg@harbour.example"},
+}
 
 // constant: the groups of the demo's workspace beside Everyone.
 var groups = []struct{ name, description string }{
@@ -101,11 +107,13 @@ func seed(ctx context.Context, a *app.App, c *clock.Shifted) (id.Workspace, erro
 	}
 	w := f.Workspace.ID
 	as := auth.Job(w, "command line")
-	if _, err := a.Join.Appoint(ctx, as, directory.NewUser{
-		UserID: "o.berger", Email: owner.email, FirstName: owner.first, LastName: owner.last, EmployeeID: "H-0001",
-		Phone: "+49 40 5550 101", Language: "en", Timezone: "Europe/Berlin",
-	}); err != nil {
-		return "", err
+	for i, p := range append([]person{owner}, colleagues...) {
+		if _, err := a.Join.Appoint(ctx, as, directory.NewUser{
+			UserID: strings.ToLower(p.first[:1] + "." + p.last), Email: p.email, FirstName: p.first, LastName: p.last,
+			EmployeeID: fmt.Sprintf("H-%04d", i+1), Phone: fmt.Sprintf("+49 40 5550 %d", 101+i), Language: "en", Timezone: "Europe/Berlin",
+		}); err != nil {
+			return "", err
+		}
 	}
 	if err := s.fill(ctx, w); err != nil {
 		return "", err
@@ -115,7 +123,7 @@ func seed(ctx context.Context, a *app.App, c *clock.Shifted) (id.Workspace, erro
 }
 
 func (s *seeder) fill(ctx context.Context, w id.Workspace) error {
-	by, err := s.signIn(ctx, w)
+	by, err := s.signIn(ctx, w, owner)
 	if err != nil {
 		return err
 	}
@@ -177,13 +185,13 @@ func (s *seeder) importer(ctx context.Context, w id.Workspace) (auth.Caller, err
 	return s.app.APIKeys.Verify(ctx, auth.Nobody("10.20.0.14", "personnel-sync/2.4", ""), t.Secret().ExposeString(), apikey.Admin)
 }
 
-// weeks lives through the time until yesterday: the owner signs in on workdays and
-// mends records, the personnel system changes some, and tries once what it may not.
+// weeks lives through the time until yesterday: the owners sign in in turn and
+// mend records, the personnel system changes some, and tries once what it may not.
 func (s *seeder) weeks(ctx context.Context, w id.Workspace, hr auth.Caller) error {
 	for day := 0; s.clock.Now().Before(s.start.Add(-26 * time.Hour)); day++ {
 		s.pass(s.untilMorning())
 		if day%4 == 0 {
-			if err := s.workday(ctx, w); err != nil {
+			if err := s.workday(ctx, w, append(colleagues, owner)[day/4%3]); err != nil {
 				return err
 			}
 		}
@@ -204,8 +212,8 @@ func (s *seeder) weeks(ctx context.Context, w id.Workspace, hr auth.Caller) erro
 	return nil
 }
 
-func (s *seeder) workday(ctx context.Context, w id.Workspace) error {
-	by, err := s.signIn(ctx, w)
+func (s *seeder) workday(ctx context.Context, w id.Workspace, who person) error {
+	by, err := s.signIn(ctx, w, who)
 	if err != nil {
 		return err
 	}
@@ -221,9 +229,9 @@ func (s *seeder) workday(ctx context.Context, w id.Workspace) error {
 	return s.app.SignIn.SignOut(ctx, by)
 }
 
-// signIn signs the owner in by a link, as a browser would, and returns the caller.
-func (s *seeder) signIn(ctx context.Context, w id.Workspace) (auth.Caller, error) {
-	link, _, err := s.app.SignIn.IssueSetupLink(ctx, auth.Job(w, "command line"), directory.Fold(owner.email))
+// signIn signs an owner in by a link, as a browser would, and returns the caller.
+func (s *seeder) signIn(ctx context.Context, w id.Workspace, who person) (auth.Caller, error) {
+	link, _, err := s.app.SignIn.IssueSetupLink(ctx, auth.Job(w, "command line"), directory.Fold(who.email))
 	if err != nil {
 		return auth.Caller{}, err
 	}
