@@ -95,8 +95,21 @@ type device struct {
 
 func newDevice() *device {
 	return &device{
-		authenticator: virtualwebauthn.NewAuthenticator(), credential: virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2),
+		authenticator: virtualwebauthn.NewAuthenticator(), credential: newCredential(),
 		party: virtualwebauthn.RelyingParty{ID: host, Name: "Keyhold", Origin: origin},
+	}
+}
+
+// newCredential returns a new passkey. The library writes a coordinate of the
+// public key that begins with a zero a byte too short (RFC 9053 §7.1.1): those keys
+// are thrown away.
+func newCredential() virtualwebauthn.Credential {
+	const publicKeyLength = 77 // CBOR of an EC2 key with two coordinates of 32 bytes
+	for {
+		c := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+		if len(c.Key.AttestationData()) == publicKeyLength {
+			return c
+		}
 	}
 }
 
