@@ -269,8 +269,13 @@ func (s *Service) admit(ctx context.Context, t Tx, by auth.Caller, link signin.L
 			return signin.Opened{}, nil, errors.Join(err, errors.New("the new owner is not to be found"))
 		}
 	}
-	if f, err := signin.AddPasskey(ctx, t, by, p, key, now); f != nil || err != nil {
-		return signin.Opened{}, f, err
+	f, err := signin.AddPasskey(ctx, t, by, p, key, now)
+	if err != nil {
+		return signin.Opened{}, nil, err
+	}
+	if f != nil {
+		// As above: no owner may remain who has no passkey, and no spent link.
+		return signin.Opened{}, nil, f
 	}
 	opened, err := s.c.Party.OpenSession(ctx, t, by, p, signin.OpenedByPasskey, now)
 	return opened, nil, err

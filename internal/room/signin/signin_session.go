@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
@@ -25,7 +26,7 @@ func newSession(by auth.Caller, p Person, how OpenedBy, now time.Time) (Session,
 	value := token.NewOneTime()
 	s := Session{
 		ID: id.New[id.KindSession](now), Workspace: p.Workspace, User: p.User, Digest: token.Digest(value),
-		OpenedBy: how, IP: by.IP, Agent: by.Agent[:min(len(by.Agent), 400)], CreatedAt: now, ExpiresAt: now.Add(SessionLifetime),
+		OpenedBy: how, IP: by.IP, Agent: strings.ToValidUTF8(by.Agent[:min(len(by.Agent), 400)], ""), CreatedAt: now, ExpiresAt: now.Add(SessionLifetime),
 		LastSeenAt: now, StepUpAt: now,
 	}
 	return s, Opened{Token: value, ExpiresAt: s.ExpiresAt}

@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,6 +138,54 @@ func Count(t testing.TB, d Database, query string, args ...any) int {
 		t.Fatalf("%s: %v", query, err)
 	}
 	return n
+}
+
+// Dump returns all values of all tables, for tests that look for a secret.
+func Dump(t testing.TB, d Database) string {
+	t.Helper()
+	list := `SELECT name FROM sqlite_master WHERE type = 'table'`
+	if d.Engine() == "postgres" {
+		list = `SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'`
+	}
+	var out strings.Builder
+	for _, table := range rowsOf(t, d, list) {
+		for _, row := range rowsOf(t, d, `SELECT * FROM `+table[0]) {
+			out.WriteString(strings.Join(row, "\n") + "\n")
+		}
+	}
+	return out.String()
+}
+
+// rowsOf returns the rows of a query, in text.
+func rowsOf(t testing.TB, d Database, query string) (out [][]string) {
+	t.Helper()
+	rows, err := d.SQL.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer func() { _ = rows.Close() }() // read to its end below
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		values, places := make([]sql.RawBytes, len(columns)), make([]any, len(columns))
+		for i := range values {
+			places[i] = &values[i]
+		}
+		if err := rows.Scan(places...); err != nil {
+			t.Fatal(err)
+		}
+		row := make([]string, len(columns))
+		for i, v := range values {
+			row[i] = string(v)
+		}
+		out = append(out, row)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // Activities returns the workspace's lines of one action in the order of their
