@@ -99,6 +99,7 @@ var listed = map[string]ring{
 // constant: a table.
 var allowedModules = map[string][]string{
 	"github.com/a-h/templ":                {"internal/edge/...", "internal/out/mail"},
+	"github.com/descope/virtualwebauthn":  {"internal/app/demo"},
 	"github.com/alecthomas/kong":          {"cmd/..."},
 	"github.com/danielgtaylor/huma/v2":    {"internal/edge/api"},
 	"github.com/emersion/go-smtp":         {"internal/app/demo"},

@@ -3,10 +3,18 @@ package store
 import "context"
 
 // Queued says how many writers wait for their turn on SQLite.
-func Queued(s *Store) int { return len(s.e.(*sqliteEngine).queue) }
+func Queued(s *Store) int { return len(lite(s).queue) }
 
 // Commits says how many transactions SQLite has committed.
-func Commits(s *Store) int64 { return s.e.(*sqliteEngine).commits.Load() }
+func Commits(s *Store) int64 { return lite(s).commits.Load() }
+
+func lite(s *Store) *sqliteEngine {
+	e, ok := s.e.(*sqliteEngine)
+	if !ok {
+		panic("asked of SQLite only")
+	}
+	return e
+}
 
 // Text answers a query of one text.
 func (t *Tx) Text(ctx context.Context, query string, args ...any) (string, error) {

@@ -90,7 +90,7 @@ func Run(ctx context.Context, c Config, ready func(Ready) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	out, err := begin(ctx, a, now)
+	out, err := begin(ctx, a, now, config.PublicURL.String())
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func makeFolder(keep string) (string, func() error, error) {
 
 // begin fills a new folder, or goes on with a kept one, and issues a fresh
 // sign-in link and Admin key.
-func begin(ctx context.Context, a *app.App, c *clock.Shifted) (Ready, error) {
+func begin(ctx context.Context, a *app.App, c *clock.Shifted, origin string) (Ready, error) {
 	all, err := a.Join.Workspaces(ctx, auth.Job("", "demo"))
 	if err != nil {
 		return Ready{}, err
@@ -126,7 +126,7 @@ func begin(ctx context.Context, a *app.App, c *clock.Shifted) (Ready, error) {
 	var w id.Workspace
 	if len(all) > 0 {
 		w = all[0].ID
-	} else if w, err = seed(ctx, a, c); err != nil {
+	} else if w, err = seed(ctx, a, c, origin); err != nil {
 		return Ready{}, fmt.Errorf("filling the demo's workspace: %w", err)
 	}
 	link, _, err := a.SignIn.IssueSetupLink(ctx, auth.Job(w, "demo"), directory.Fold(owner.email))

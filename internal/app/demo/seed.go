@@ -16,11 +16,17 @@ import (
 )
 
 type person struct {
-	first, last, email string
+	first, last, email, ip string
 }
 
-// constant: the owner of the demo's workspace.
-var owner = person{first: "Olivia", last: "Berger", email: "olivia.berger@harbour.example"}
+// constant: the owner of the demo's workspace, to whom the printed link belongs.
+var owner = person{first: "Olivia", last: "Berger", email: "olivia.berger@harbour.example", ip: "10.20.4.31"}
+
+// constant: who owns the workspace beside her.
+var colleagues = []person{
+	{first: "Marcus", last: "Feld", email: "marcus.feld@harbour.example", ip: "10.20.4.57"},
+	{first: "Ingrid", last: "Solberg", email: "ingrid.solberg@harbour.example", ip: "10.31.0.8"},
+}
 
 // constant: the groups of the demo's workspace beside Everyone.
 var groups = []struct{ name, description string }{
@@ -88,11 +94,12 @@ type seeder struct {
 	start  time.Time // when the real present began
 	groups map[string]id.Group
 	users  []directory.User
+	hands  []*hand // the owners', in the order of their appointment
 }
 
 // seed makes the demo's workspace and returns its id. The clock is at the present
 // again afterwards.
-func seed(ctx context.Context, a *app.App, c *clock.Shifted) (id.Workspace, error) {
+func seed(ctx context.Context, a *app.App, c *clock.Shifted, origin string) (id.Workspace, error) {
 	s := &seeder{app: a, clock: c, random: rand.New(rand.NewPCG(7, 11)), start: c.Now(), groups: map[string]id.Group{}} //nolint:gosec // believable data, no secret
 	c.Advance(-weeks * 7 * 24 * time.Hour)
 	f, err := a.Join.CreateWorkspace(ctx, auth.Job("", "demo"), "Harbour Hotel Group")
@@ -101,12 +108,21 @@ func seed(ctx context.Context, a *app.App, c *clock.Shifted) (id.Workspace, erro
 	}
 	w := f.Workspace.ID
 	as := auth.Job(w, "command line")
-	if _, err := a.Join.Appoint(ctx, as, directory.NewUser{
-		UserID: "o.berger", Email: owner.email, FirstName: owner.first, LastName: owner.last, EmployeeID: "H-0001",
-		Phone: "+49 40 5550 101", Language: "en", Timezone: "Europe/Berlin",
-	}); err != nil {
-		return "", err
+	for i, p := range append([]person{owner}, colleagues...) {
+		if _, err := a.Join.Appoint(ctx, as, directory.NewUser{
+			UserID: strings.ToLower(p.first[:1] + "." + p.last), Email: p.email, FirstName: p.first, LastName: p.last,
+			EmployeeID: fmt.Sprintf("H-%04d", i+1), Phone: fmt.Sprintf("+49 40 5550 %d", 101+i), Language: "en", Timezone: "Europe/Berlin",
+		}); err != nil {
+			return "", err
+		}
+		s.pass(7 * time.Minute)
+		h, err := newHand(ctx, a, w, origin, p)
+		if err != nil {
+			return "", err
+		}
+		s.hands = append(s.hands, h)
 	}
+	s.pass(20 * time.Minute)
 	if err := s.fill(ctx, w); err != nil {
 		return "", err
 	}
@@ -115,7 +131,7 @@ func seed(ctx context.Context, a *app.App, c *clock.Shifted) (id.Workspace, erro
 }
 
 func (s *seeder) fill(ctx context.Context, w id.Workspace) error {
-	by, err := s.signIn(ctx, w)
+	by, err := s.hands[0].signIn(ctx)
 	if err != nil {
 		return err
 	}
@@ -146,7 +162,7 @@ func (s *seeder) fill(ctx context.Context, w id.Workspace) error {
 		}
 		s.pass(3 * time.Minute)
 	}
-	return s.weeks(ctx, w, hr)
+	return s.weeks(ctx, hr)
 }
 
 // hire creates the user of one line.
@@ -177,13 +193,13 @@ func (s *seeder) importer(ctx context.Context, w id.Workspace) (auth.Caller, err
 	return s.app.APIKeys.Verify(ctx, auth.Nobody("10.20.0.14", "personnel-sync/2.4", ""), t.Secret().ExposeString(), apikey.Admin)
 }
 
-// weeks lives through the time until yesterday: the owner signs in on workdays and
-// mends records, the personnel system changes some, and tries once what it may not.
-func (s *seeder) weeks(ctx context.Context, w id.Workspace, hr auth.Caller) error {
+// weeks lives through the time until yesterday: the owners sign in in turn and
+// mend records, the personnel system changes some, and tries once what it may not.
+func (s *seeder) weeks(ctx context.Context, hr auth.Caller) error {
 	for day := 0; s.clock.Now().Before(s.start.Add(-26 * time.Hour)); day++ {
 		s.pass(s.untilMorning())
-		if day%4 == 0 {
-			if err := s.workday(ctx, w); err != nil {
+		if day%2 == 0 {
+			if err := s.workday(ctx, s.hands[day/2%len(s.hands)]); err != nil {
 				return err
 			}
 		}
@@ -204,8 +220,8 @@ func (s *seeder) weeks(ctx context.Context, w id.Workspace, hr auth.Caller) erro
 	return nil
 }
 
-func (s *seeder) workday(ctx context.Context, w id.Workspace) error {
-	by, err := s.signIn(ctx, w)
+func (s *seeder) workday(ctx context.Context, h *hand) error {
+	by, err := h.signIn(ctx)
 	if err != nil {
 		return err
 	}
@@ -219,20 +235,6 @@ func (s *seeder) workday(ctx context.Context, w id.Workspace) error {
 	}
 	s.pass(time.Duration(4+s.random.IntN(20)) * time.Minute)
 	return s.app.SignIn.SignOut(ctx, by)
-}
-
-// signIn signs the owner in by a link, as a browser would, and returns the caller.
-func (s *seeder) signIn(ctx context.Context, w id.Workspace) (auth.Caller, error) {
-	link, _, err := s.app.SignIn.IssueSetupLink(ctx, auth.Job(w, "command line"), directory.Fold(owner.email))
-	if err != nil {
-		return auth.Caller{}, err
-	}
-	nobody := auth.Nobody("10.20.4.31", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 Safari/537.36", "")
-	opened, err := s.app.SignIn.SignInByLink(ctx, nobody, link)
-	if err != nil {
-		return auth.Caller{}, err
-	}
-	return s.app.SignIn.VerifySession(ctx, nobody, opened.Token)
 }
 
 // pass moves the clock on, never past the present.

@@ -38,7 +38,7 @@ func (a *API) docs(w http.ResponseWriter, r *http.Request) {
 func (a *API) docsPage() docsPage {
 	doc := a.huma.OpenAPI()
 	p := docsPage{
-		Title: doc.Info.Title + " API", Version: doc.Info.Version, Description: doc.Info.Description,
+		Title: doc.Info.Title + " API", Version: doc.Info.Version, Description: strings.ReplaceAll(doc.Info.Description, "`", ""),
 		Stylesheet: a.c.Assets.Path("app.css"), DocumentPath: Prefix + "/openapi.json",
 	}
 	groups := map[string][]docsOperation{}

@@ -130,7 +130,8 @@ func contextIsShielded(t *testing.T, d Database) {
 		return nil
 	})
 	// The function may be begun or not, but never both refused and done.
-	if !(ran && err == nil) && !(!ran && errors.Is(err, context.Canceled)) {
+	done, refused := ran && err == nil, !ran && errors.Is(err, context.Canceled)
+	if !done && !refused {
 		t.Errorf("Write() = %v, ran %v, for a caller who had left before; want canceled and not run, or run and nil", err, ran)
 	}
 }

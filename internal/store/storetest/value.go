@@ -141,7 +141,7 @@ func activityRoundTrip(t *testing.T, d Database) {
 	var unsealed, sealed []activity.Row
 	var head activity.Head
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
-		if err = tx.InsertActivity(ctx, r); err != nil {
+		if err := tx.InsertActivity(ctx, r); err != nil {
 			return err
 		}
 		unsealed, err = tx.UnsealedActivities(ctx, w, 10)

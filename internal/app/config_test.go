@@ -1,0 +1,60 @@
+package app
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestSettings_wrongValuesAreRefusedByName(t *testing.T) {
+	good := Settings{Data: "d", Listen: "localhost:8080", LogFormat: "json"}
+	for _, c := range []struct {
+		name    string
+		change  func(*Settings)
+		setting string
+		words   string
+	}{
+		{"no data folder", func(s *Settings) { s.Data = "" }, "KEYHOLD_DATA", "empty"},
+		{"listen without port", func(s *Settings) { s.Listen = "localhost" }, "KEYHOLD_LISTEN", "host:port"},
+		{"listen on no port", func(s *Settings) { s.Listen = "localhost:70000" }, "KEYHOLD_LISTEN", "65535"},
+		{"public IP", func(s *Settings) { s.PublicURL = "https://192.0.2.7" }, "KEYHOLD_PUBLIC_URL", "IP address"},
+		{"public IPv6", func(s *Settings) { s.PublicURL = "https://[2001:db8::1]" }, "KEYHOLD_PUBLIC_URL", "IP address"},
+		{"loopback IP", func(s *Settings) { s.PublicURL = "http://127.0.0.1:8080" }, "KEYHOLD_PUBLIC_URL", "IP address"},
+		{"http elsewhere", func(s *Settings) { s.PublicURL = "http://keys.example.com" }, "KEYHOLD_PUBLIC_URL", "https"},
+		{"http below localhost", func(s *Settings) { s.PublicURL = "http://mail.localhost" }, "KEYHOLD_PUBLIC_URL", "https"},
+		{"public path", func(s *Settings) { s.PublicURL = "https://example.com/keys" }, "KEYHOLD_PUBLIC_URL", "only"},
+		{"public user", func(s *Settings) { s.PublicURL = "https://me:secret@example.com" }, "KEYHOLD_PUBLIC_URL", "only"},
+		{"ftp", func(s *Settings) { s.PublicURL = "ftp://example.com" }, "KEYHOLD_PUBLIC_URL", "https://"},
+		{"another database", func(s *Settings) { s.DatabaseURL = "mysql://u:secret@h/d" }, "KEYHOLD_DATABASE_URL", "postgres://"},
+		{"mail by http", func(s *Settings) { s.SMTPURL = "http://u:secret@h" }, "KEYHOLD_SMTP_URL", "smtps://"},
+		{"proxy name", func(s *Settings) { s.TrustedProxies = []string{"lb.internal"} }, "KEYHOLD_TRUSTED_PROXIES", "lb.internal"},
+		{"log format", func(s *Settings) { s.LogFormat = "xml" }, "KEYHOLD_LOG_FORMAT", "json or text"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := good
+			c.change(&s)
+			_, err := s.Parse()
+			var wrong *SettingError
+			if !errors.As(err, &wrong) || wrong.Setting != c.setting || !strings.Contains(wrong.Why, c.words) {
+				t.Errorf("Parse() = %v, want a %s that says %q", err, c.setting, c.words)
+			}
+			if err != nil && strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error repeats a password: %v", err)
+			}
+		})
+	}
+}
+
+func TestSettings_publicURLFollowsThePort(t *testing.T) {
+	for _, c := range []struct{ listen, public, want string }{
+		{"localhost:8080", "", "http://localhost:8080"},
+		{"127.0.0.1:9000", "", "http://localhost:9000"},
+		{":8080", "https://Keys.Example.com/", "https://keys.example.com"},
+		{":8080", "http://LOCALHOST:1234", "http://localhost:1234"},
+	} {
+		got, err := Settings{Data: "d", Listen: c.listen, PublicURL: c.public, LogFormat: "text"}.Parse()
+		if err != nil || got.PublicURL.String() != c.want {
+			t.Errorf("public URL of %q, %q = %v, %v, want %s", c.listen, c.public, got.PublicURL, err, c.want)
+		}
+	}
+}
