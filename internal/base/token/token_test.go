@@ -1,0 +1,116 @@
+package token_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/base/token"
+)
+
+func TestIssue_form(t *testing.T) {
+	pattern := regexp.MustCompile("^" + token.Pattern + "$")
+	seen := map[string]bool{}
+	for _, kind := range []token.Kind{token.KindAdmin, token.KindMobile, token.KindClient} {
+		for range 200 {
+			issued := token.Issue(kind)
+			text := issued.Secret().ExposeString()
+			if !pattern.MatchString(text) || !strings.HasPrefix(text, "kh_"+string(kind)+"_"+issued.ID+"_") {
+				t.Fatalf("Issue(%s) = %q, want a token of the published form", kind, text)
+			}
+			parsed, ok := token.Parse(text)
+			if !ok || parsed.Kind != kind || parsed.ID != issued.ID || !parsed.Secret().Equal(issued.Secret()) {
+				t.Fatalf("Parse(%q) = %v, %v, want what was issued", text, parsed.ID, ok)
+			}
+			if seen[text] || seen[issued.ID] {
+				t.Fatalf("Issue(%s) gave %q twice", kind, text)
+			}
+			seen[text], seen[issued.ID] = true, true
+		}
+	}
+}
+
+// Computed elsewhere (Python's zlib.crc32): other programs check tokens too.
+func TestParse_knownChecksum(t *testing.T) {
+	const head, sum = "kh_admin_000000000000_00000000000000000000000000000000", "4R0B7h"
+	if parsed, ok := token.Parse(head + sum); !ok || parsed.ID != "000000000000" {
+		t.Errorf("Parse(%q) = %q, %v, want it accepted", head+sum, parsed.ID, ok)
+	}
+	if _, ok := token.Parse(head + "000000"); ok {
+		t.Errorf("Parse(%q) accepts a wrong checksum", head+"000000")
+	}
+}
+
+func TestParse_refuses(t *testing.T) {
+	text := token.Issue(token.KindAdmin).Secret().ExposeString()
+	for _, s := range []string{
+		"", "_", "___", "kh___", "kh_admin__", text + "x", text[1:], " " + text, text + "\n", strings.Replace(text, "kh_", "KH_", 1),
+		strings.Replace(text, "admin", "root", 1), strings.Replace(text, "admin", "", 1), text[:30] + "_" + text[31:], text[:30] + "ä" + text[32:],
+		text[:30] + "-" + text[31:], strings.Repeat("kh_admin_", 1000),
+	} {
+		if parsed, ok := token.Parse(s); ok || parsed.ID != "" || !parsed.Secret().IsEmpty() {
+			t.Errorf("Parse(%q) = %+v, %v, want nothing", s, parsed, ok)
+		}
+	}
+}
+
+func TestHash_keyed(t *testing.T) {
+	issued := token.Issue(token.KindClient)
+	a, b := issued.Hash(secret.FromString("a")), issued.Hash(secret.FromString("b"))
+	if len(a) != 32 || string(a) == string(b) || string(a) != string(issued.Hash(secret.FromString("a"))) {
+		t.Errorf("hashes %x and %x under two peppers, want 32 bytes each, of their own", a, b)
+	}
+	if got := fmt.Sprintf("%v %+v %s", issued, issued, issued.Secret()); strings.Contains(got, issued.Secret().ExposeString()[22:]) {
+		t.Errorf("a token prints as %q, want it redacted", got)
+	}
+}
+
+func TestNewOneTime(t *testing.T) {
+	seen := map[string]bool{}
+	letters := map[rune]int{}
+	for range 500 {
+		s := token.NewOneTime()
+		text := s.ExposeString()
+		if len(text) != 43 || seen[text] {
+			t.Fatalf("NewOneTime() = %q, want 43 letters, each time others", text)
+		}
+		seen[text] = true
+		for _, r := range text {
+			letters[r]++
+		}
+		if len(token.Digest(s)) != 32 {
+			t.Fatalf("Digest() has %d bytes, want 32", len(token.Digest(s)))
+		}
+	}
+	if len(letters) != 62 {
+		t.Errorf("%d letters are in use, want 62", len(letters))
+	}
+	if string(token.Digest(secret.FromString("a"))) == string(token.Digest(secret.FromString("b"))) {
+		t.Error("two secrets have one digest")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, kind := range []token.Kind{token.KindAdmin, token.KindMobile, token.KindClient} {
+		f.Add(token.Issue(kind).Secret().ExposeString())
+	}
+	f.Add("")
+	f.Add("kh_admin_000000000000_000000000000000000000000000000004R0B7h")
+	f.Add("kh_admin_00000000000_000000000000000000000000000000000000000")
+	f.Add("kh_client_\x00\xff")
+	pattern := regexp.MustCompile("^" + token.Pattern + "$")
+	f.Fuzz(func(t *testing.T, s string) {
+		parsed, ok := token.Parse(s)
+		if !ok {
+			return
+		}
+		if parsed.Secret().ExposeString() != s || !pattern.MatchString(s) {
+			t.Errorf("Parse(%q) accepts it, want only what the scanners' pattern finds", s)
+		}
+		if _, ok := token.Parse(s[:len(s)-1]); ok {
+			t.Errorf("Parse() accepts %q without its last letter", s)
+		}
+	})
+}

@@ -1,0 +1,401 @@
+package apikey_test
+
+import (
+	"encoding/json"
+	"hash/crc32"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/base/token"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/outbox"
+	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/store"
+	"github.com/keyhold/keyhold/internal/store/storetest"
+)
+
+// house is a workspace with an owner who has just used a passkey.
+type house struct {
+	storetest.Database
+	*apikey.Service
+	clock *clock.Manual
+	w     id.Workspace
+	by    auth.Caller
+}
+
+func newHouse(t testing.TB) house {
+	t.Helper()
+	d := storetest.SQLite(t)
+	c := clock.NewManual(storetest.Start())
+	w := storetest.Workspace(t, d.Store)
+	room := apikey.New(apikey.Config{Store: store.For[apikey.Tx](d.Store), Clock: c, Pepper: secret.FromString("pepper")})
+	return house{d, room, c, w, storetest.Administrator(t, d.Store, w, "owner")}
+}
+
+// issue makes a key and fails the test if that is refused.
+func (h house) issue(t testing.TB, n apikey.NewKey) (apikey.Key, string) {
+	t.Helper()
+	k, secret, err := h.Create(t.Context(), h.by, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k, secret.Secret().ExposeString()
+}
+
+func admin(permissions ...string) apikey.NewKey {
+	return apikey.NewKey{Name: "Robot", Type: apikey.Admin, Permissions: permissions}
+}
+
+// nobody is the anonymous caller of a request.
+func nobody() auth.Caller { return auth.Nobody("192.0.2.4", "robot/2", "req_use") }
+
+// refused asks for Unauthenticated, which is the same whatever the reason.
+func refused(t testing.TB, what string, c auth.Caller, err error) {
+	t.Helper()
+	if diff := cmp.Diff(fault.Unauthenticated(), storetest.Fault(t, err, "unauthenticated"), cmp.AllowUnexported(fault.Error{})); diff != "" {
+		t.Errorf("%s: another answer (-want +got):\n%s", what, diff)
+	}
+	if c != (auth.Caller{}) {
+		t.Errorf("%s is %+v, want nobody", what, c)
+	}
+}
+
+func TestCreate(t *testing.T) {
+	h := newHouse(t)
+	second := storetest.Administrator(t, h.Store, h.w, "second")
+	storetest.Administrator(t, h.Store, h.w, "helper", auth.UsersRead)
+	ends := storetest.Start().Add(time.Hour)
+	k, text := h.issue(t, apikey.NewKey{Name: " Röbot ", Type: apikey.Admin, Permissions: []string{"users.write", "users.read", "users.read"}, ExpiresAt: ends})
+	want := apikey.Key{
+		ID: k.ID, Workspace: h.w, TokenID: k.TokenID, TokenHash: k.TokenHash, Name: "Röbot", Type: apikey.Admin,
+		Permissions: auth.Permissions{auth.UsersRead, auth.UsersWrite}, CreatedAt: storetest.Start(), ExpiresAt: ends,
+		CreatedBy: activity.Party{Type: "administrator", ID: string(h.by.User), Name: h.by.Name},
+	}
+	if diff := cmp.Diff(want, k); diff != "" {
+		t.Errorf("Create() (-want +got):\n%s", diff)
+	}
+	c, err := h.Verify(t.Context(), nobody(), text, apikey.Admin)
+	caller := auth.Caller{Kind: auth.APIKey, Workspace: h.w, APIKey: k.ID, Name: "Röbot", IP: "192.0.2.4", Agent: "robot/2", RequestID: "req_use"}
+	if diff := cmp.Diff(caller, c); err != nil || diff != "" {
+		t.Errorf("Verify() error %v (-want +got):\n%s", err, diff)
+	}
+	own, err := h.Own(t.Context(), c)
+	if diff := cmp.Diff(want, own); err != nil || diff != "" {
+		t.Errorf("Own() error %v (-want +got):\n%s", err, diff)
+	}
+	line := activity.Event{
+		Workspace: h.w, At: storetest.Start(), Action: "api_key.create", Outcome: activity.Success, Detail: "admin", Count: 1, User: h.by.User,
+		Actor:  activity.Party{Type: "administrator", ID: string(h.by.User), Name: h.by.Name},
+		Target: activity.Party{Type: "api_key", ID: string(k.ID), Name: "Röbot"}, IP: h.by.IP, Agent: h.by.Agent, RequestID: h.by.RequestID,
+	}
+	if diff := cmp.Diff(line, storetest.Activity(t, h.Store, h.w, "api_key.create"), cmpopts.IgnoreFields(activity.Event{}, "ID")); diff != "" {
+		t.Errorf("the line (-want +got):\n%s", diff)
+	}
+	told := map[string]outbox.APIKeyCreated{}
+	for _, m := range storetest.Messages(t, h.Store) {
+		var mail outbox.APIKeyCreated
+		if err := json.Unmarshal(m.Payload, &mail); err != nil || m.Kind != "mail.api_key_created" {
+			t.Fatalf("message %+v (%v), want a mail about the key", m, err)
+		}
+		told[mail.To.Email] = mail
+	}
+	mail := outbox.APIKeyCreated{
+		To: outbox.Recipient{Email: "owner@example.org", Name: h.by.Name}, Workspace: "Harbour", APIKey: "Röbot", TokenID: k.TokenID,
+		Type: "admin", By: h.by.Name, At: storetest.Start().UnixMilli(),
+	}
+	other := mail
+	other.To = outbox.Recipient{Email: "second@example.org", Name: second.Name}
+	if diff := cmp.Diff(map[string]outbox.APIKeyCreated{mail.To.Email: mail, other.To.Email: other}, told); diff != "" {
+		t.Errorf("mails (-want +got):\n%s", diff)
+	}
+}
+
+// The token is shown once: neither it nor its secret part stands anywhere.
+func TestCreate_tokenIsNowhere(t *testing.T) {
+	h := newHouse(t)
+	k, text := h.issue(t, admin())
+	dump := storetest.Dump(t, h.Database)
+	if !strings.Contains(dump, k.TokenID) {
+		t.Fatal("the dump is none: it does not hold the token's public part")
+	}
+	hidden := text[strings.LastIndex(text, "_")+1:]
+	for what, canary := range map[string]string{"token": text, "secret": hidden, "secret without its sum": hidden[:32], "half of the secret": hidden[:16]} {
+		if strings.Contains(dump, canary) {
+			t.Errorf("the %s stands in the database", what)
+		}
+	}
+}
+
+func TestCreate_fields(t *testing.T) {
+	h := newHouse(t)
+	for name, c := range map[string]struct {
+		n    apikey.NewKey
+		want []string // fields at fault, nil for none
+	}{
+		"a full name":                 {apikey.NewKey{Name: strings.Repeat("ä", 100), Type: apikey.Clients}, nil},
+		"no name":                     {apikey.NewKey{Name: " ", Type: apikey.Clients}, []string{"name"}},
+		"a long name":                 {apikey.NewKey{Name: strings.Repeat("ä", 101), Type: apikey.Clients}, []string{"name"}},
+		"a name with a NUL":           {apikey.NewKey{Name: "a\x00b", Type: apikey.Clients}, []string{"name"}},
+		"a name that is no text":      {apikey.NewKey{Name: "a\xffb", Type: apikey.Clients}, []string{"name"}},
+		"no type":                     {apikey.NewKey{Name: "X"}, []string{"type"}},
+		"an unknown type":             {apikey.NewKey{Name: "X", Type: "mobile"}, []string{"type"}},
+		"an end in the past":          {apikey.NewKey{Name: "X", Type: apikey.Clients, ExpiresAt: storetest.Start().Add(-time.Hour)}, []string{"expires_at"}},
+		"an end now":                  {apikey.NewKey{Name: "X", Type: apikey.Clients, ExpiresAt: storetest.Start()}, []string{"expires_at"}},
+		"an end in a moment":          {apikey.NewKey{Name: "X", Type: apikey.Clients, ExpiresAt: storetest.Start().Add(time.Millisecond)}, nil},
+		"an unknown permission":       {admin("users.read", "users.eat"), []string{"permissions"}},
+		"no permission":               {admin(), nil}, // nil: all that the creator has
+		"an empty list":               {apikey.NewKey{Name: "X", Type: apikey.Admin, Permissions: []string{}}, []string{"permissions"}},
+		"permissions without a use":   {apikey.NewKey{Name: "X", Type: apikey.SharedMobile, Permissions: []string{"users.read"}}, []string{"permissions"}},
+		"an empty list without a use": {apikey.NewKey{Name: "X", Type: apikey.SharedMobile, Permissions: []string{}}, nil},
+		"all wrong": {
+			apikey.NewKey{Type: "x", Permissions: []string{"x"}, ExpiresAt: storetest.Start()}, []string{"name", "type", "expires_at", "permissions"},
+		},
+	} {
+		_, _, err := h.Create(t.Context(), h.by, c.n)
+		if c.want == nil {
+			if err != nil {
+				t.Errorf("%s: %v, want nil", name, err)
+			}
+			continue
+		}
+		if got := storetest.FieldNames(storetest.Fault(t, err, "invalid_fields")); !slices.Equal(got, c.want) {
+			t.Errorf("%s: fields %v, want %v", name, got, c.want)
+		}
+	}
+	k, _ := h.issue(t, admin())
+	if !slices.Equal(k.Permissions, auth.All()) {
+		t.Errorf("permissions %v without a list, want all of the creator's", k.Permissions)
+	}
+}
+
+// Nobody rises by a key.
+func TestCreate_whoMay(t *testing.T) {
+	h := newHouse(t)
+	helper := storetest.Administrator(t, h.Store, h.w, "helper", auth.APIKeysWrite, auth.UsersRead)
+	full := storetest.Administrator(t, h.Store, h.w, "full", auth.All()...)
+	robot := storetest.APIKey(t, h.Store, h.w, auth.APIKeysWrite)
+	strong := storetest.APIKey(t, h.Store, h.w, auth.All()...)
+	tired := h.by
+	tired.StepUpAt = storetest.Start().Add(-auth.StepUpAge)
+	clients := apikey.NewKey{Name: "C", Type: apikey.Clients}
+	for name, c := range map[string]struct {
+		by   auth.Caller
+		n    apikey.NewKey
+		code string
+	}{
+		"an owner, Admin":                               {h.by, admin(), ""},
+		"an administrator with all, Admin":              {full, admin("users.read"), ""},
+		"a key with all, Admin":                         {strong, admin(), ""},
+		"a job, Admin":                                  {auth.Job(h.w, "command line"), admin(), ""},
+		"a lesser administrator, Admin":                 {helper, admin(), "beyond_your_permissions"},
+		"a lesser administrator, Admin of what they do": {helper, admin("users.read"), "beyond_your_permissions"},
+		"a lesser administrator, clients":               {helper, clients, ""},
+		"a lesser key, Admin":                           {robot, admin("api_keys.write"), "beyond_your_permissions"},
+		"a lesser key, clients":                         {robot, clients, ""},
+		"an owner without a fresh passkey, Admin":       {tired, admin(), "step_up_required"},
+		"an owner without a fresh passkey, clients":     {tired, clients, ""},
+	} {
+		k, secret, err := h.Create(t.Context(), c.by, c.n)
+		if c.code == "" {
+			if err != nil || k.ID == "" {
+				t.Errorf("%s: %v, want a key", name, err)
+			}
+			continue
+		}
+		if f := storetest.Fault(t, err, c.code); f.Kind != fault.KindForbidden || k.ID != "" || !secret.Secret().IsEmpty() {
+			t.Errorf("%s: kind %d, key %q, want forbidden and no key", name, f.Kind, k.ID)
+		}
+	}
+	var reasons []string
+	for _, e := range storetest.Activities(t, h.Store, h.w, "api_key.create") {
+		if e.Outcome == activity.Refused {
+			reasons = append(reasons, e.Actor.Type+" "+e.Reason)
+		}
+	}
+	slices.Sort(reasons)
+	want := []string{"administrator beyond_your_permissions", "administrator step_up_required", "api_key beyond_your_permissions"}
+	if diff := cmp.Diff(want, reasons); diff != "" {
+		t.Errorf("refusals (-want +got):\n%s", diff)
+	}
+}
+
+// sum is the checksum of a token, as its published format says.
+func sum(head string) string {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	out, v := make([]byte, 6), crc32.ChecksumIEEE([]byte(head))
+	for i := range out {
+		out[5-i] = digits[v%62]
+		v /= 62
+	}
+	return string(out)
+}
+
+func TestVerify_refuses(t *testing.T) {
+	h := newHouse(t)
+	k, text := h.issue(t, admin())
+	head := text[:len(text)-6]
+	if head+sum(head) != text {
+		t.Fatalf("the checksum of a token is %q, want %q", text[len(head):], sum(head))
+	}
+	other := "x"
+	if head[len(head)-1] == 'x' {
+		other = "y"
+	}
+	forged := head[:len(head)-1] + other
+	unknown := token.Issue(token.KindAdmin).Secret().ExposeString()
+	renamed := strings.Replace(head, "kh_admin_", "kh_client_", 1)
+	bad := map[string]string{
+		"nothing": "", "a word": "token", "an unknown token": unknown, "the public part": "kh_admin_" + k.TokenID, "cut": text[:len(text)-1],
+		"extended": text + "0", "with a space": text + " ", "with a prefix": "Bearer " + text, "without its sum": head,
+		"another secret, wrong sum": forged + text[len(head):], "another secret, right sum": forged + sum(forged),
+		"another kind": strings.Replace(text, "admin", "client", 1), "another kind, right sum": renamed + sum(renamed),
+		"another secret's": unknown[:len("kh_admin_")] + k.TokenID + unknown[len("kh_admin_")+12:], "very long": strings.Repeat(text, 100),
+		"in capitals": strings.ToUpper(text), "twice": text + text, "a NUL": text[:20] + "\x00" + text[21:],
+	}
+	for i := range text { // each letter, changed by one bit
+		flipped := []byte(text)
+		flipped[i] ^= 1
+		bad["letter "+string(rune('A'+i%26))+" "+string(flipped)] = string(flipped)
+	}
+	for what, s := range bad {
+		c, err := h.Verify(t.Context(), nobody(), s, apikey.Admin)
+		refused(t, what, c, err)
+	}
+	elsewhere := apikey.New(apikey.Config{Store: store.For[apikey.Tx](h.Store), Clock: h.clock, Pepper: secret.FromString("another pepper")})
+	c, err := elsewhere.Verify(t.Context(), nobody(), text, apikey.Admin)
+	refused(t, "a token under another pepper", c, err)
+	if _, err := h.Verify(t.Context(), nobody(), text, apikey.Admin); err != nil {
+		t.Errorf("Verify() = %v for the token itself, want nil", err)
+	}
+	if n := len(storetest.Activities(t, h.Store, h.w, "api_key.use")); n != 0 {
+		t.Errorf("%d lines of unknown tokens, want none", n)
+	}
+}
+
+func TestVerify_expiry(t *testing.T) {
+	h := newHouse(t)
+	k, text := h.issue(t, apikey.NewKey{Name: "X", Type: apikey.Clients, ExpiresAt: storetest.Start().Add(time.Hour)})
+	h.clock.Advance(time.Hour - time.Millisecond)
+	c, err := h.Verify(t.Context(), nobody(), text, apikey.Clients)
+	if err != nil || k.Status(h.clock.Now()) != apikey.Active {
+		t.Errorf("Verify() = %v, status %s just before the end, want nil and active", err, k.Status(h.clock.Now()))
+	}
+	h.clock.Advance(time.Millisecond)
+	if k.Status(h.clock.Now()) != apikey.Expired {
+		t.Errorf("status %s at the end, want expired", k.Status(h.clock.Now()))
+	}
+	_, err = h.Own(t.Context(), c) // who was let in before is not let in any more
+	storetest.Fault(t, err, "unauthenticated")
+	c, err = h.Verify(t.Context(), nobody(), text, apikey.Clients)
+	refused(t, "a token at its end", c, err)
+	c, err = h.Verify(t.Context(), nobody(), text, apikey.Admin)
+	refused(t, "a token of another type at its end", c, err)
+}
+
+func TestVerify_tellsTheWrongType(t *testing.T) {
+	h := newHouse(t)
+	for _, have := range apikey.Types() {
+		k, text := h.issue(t, apikey.NewKey{Name: string(have), Type: have})
+		for _, want := range apikey.Types() {
+			c, err := h.Verify(t.Context(), nobody(), text, want)
+			if want == have {
+				if err != nil || c.APIKey != k.ID {
+					t.Errorf("Verify() = %+v (%v) for a key of type %s, want it", c, err, have)
+				}
+				continue
+			}
+			f := storetest.Fault(t, err, "wrong_key_type")
+			if f.Kind != fault.KindForbidden || !strings.Contains(f.Public, string(want)) || c != (auth.Caller{}) {
+				t.Errorf("%s for %s: kind %d, %q, %+v, want forbidden, the type that is needed, and nobody", have, want, f.Kind, f.Public, c)
+			}
+		}
+		var lines []activity.Event
+		for _, e := range storetest.Activities(t, h.Store, h.w, "api_key.use") {
+			if e.Actor.ID == string(k.ID) {
+				lines = append(lines, e)
+			}
+		}
+		// The two refusals are like: one line, the second is only counted.
+		if len(lines) != 1 || lines[0].Outcome != activity.Refused || lines[0].Reason != "wrong_key_type" || lines[0].Target.ID != string(k.ID) || lines[0].IP != "192.0.2.4" {
+			t.Errorf("lines %+v of a key of type %s, want one refusal", lines, have)
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	h := newHouse(t)
+	for _, n := range []apikey.NewKey{{Name: "b", Type: apikey.Clients}, {Name: "Ä", Type: apikey.Admin}, {Name: "c", Type: apikey.Clients}} {
+		h.clock.Advance(time.Second)
+		h.issue(t, n)
+	}
+	for _, c := range []struct {
+		q    apikey.Query
+		want string
+	}{
+		{apikey.Query{}, "Ä b c"},
+		{apikey.Query{Type: apikey.Clients}, "b c"},
+		{apikey.Query{Page: page.Request{Sort: apikey.SortCreated, Descending: true}}, "c Ä b"},
+		{apikey.Query{Page: page.Request{Limit: 1}}, "Ä"},
+	} {
+		p, err := h.List(t.Context(), h.by, c.q)
+		var names []string
+		for _, k := range p.Items {
+			names = append(names, k.Name)
+		}
+		if err != nil || strings.Join(names, " ") != c.want {
+			t.Errorf("List(%+v) = %q (%v), want %q", c.q, names, err, c.want)
+		}
+	}
+	other := storetest.Administrator(t, h.Store, storetest.Workspace(t, h.Store), "other")
+	if p, err := h.List(t.Context(), other, apikey.Query{}); err != nil || len(p.Items) != 0 {
+		t.Errorf("List() shows %+v (%v) of another workspace", p.Items, err)
+	}
+}
+
+func TestService_strangers(t *testing.T) {
+	h := newHouse(t)
+	h.issue(t, admin())
+	for _, s := range []storetest.Stranger{
+		{Action: "api_key.create", Need: auth.APIKeysWrite, Call: func(by auth.Caller) error {
+			k, secret, err := h.Create(t.Context(), by, apikey.NewKey{Name: "X", Type: apikey.Clients})
+			if k.ID != "" || !secret.Secret().IsEmpty() {
+				t.Errorf("Create() gives %s to %s", k.ID, by.Name)
+			}
+			return err
+		}},
+		{Action: "api_key.list", Need: auth.APIKeysRead, Call: func(by auth.Caller) error {
+			p, err := h.List(t.Context(), by, apikey.Query{})
+			if len(p.Items) != 0 {
+				t.Errorf("List() shows %+v to %s", p.Items, by.Name)
+			}
+			return err
+		}},
+		{Action: "me.find", Need: auth.Signed, Call: func(by auth.Caller) error {
+			k, err := h.Own(t.Context(), by)
+			if k.ID != "" {
+				t.Errorf("Own() shows %s to %s", k.ID, by.Name)
+			}
+			return err
+		}},
+	} {
+		t.Run(s.Action, func(t *testing.T) { storetest.Strangers(t, h.Database, h.w, s) })
+	}
+	k, err := h.Own(t.Context(), h.by)
+	if storetest.Fault(t, err, "unauthenticated"); k.ID != "" {
+		t.Errorf("Own() shows %s to a person", k.ID)
+	}
+	if n := storetest.Count(t, h.Database, `SELECT COUNT(*) FROM apikey WHERE name = 'X'`); n != 0 {
+		t.Errorf("%d keys of strangers, want none", n)
+	}
+}
