@@ -86,7 +86,7 @@ func TestRefuse_isOneLineAMinute(t *testing.T) {
 	for _, pause := range []time.Duration{0, time.Second, time.Second, time.Minute} {
 		c.Advance(pause)
 		err := gate.Write(t.Context(), by, attempt, nil)
-		_ = storetest.Fault(t, err, "missing_permission") // its code is all that is asked
+		storetest.Refused(t, err, "missing_permission")
 	}
 	want := activity.Event{
 		Workspace: w, At: storetest.Start(), Action: "user.create", Outcome: activity.Refused, Reason: "missing_permission", Count: 1,
