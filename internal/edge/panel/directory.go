@@ -70,7 +70,7 @@ func (p *Panel) usersView(v visit, l list, total int) usersView {
 			l.column(textColumnUserID, directory.SortUserID, "kh-wide"),
 			l.column(textColumnEmail, directory.SortEmail, "kh-middle"),
 			{Name: textColumnStatus},
-			l.timeColumn(textColumnCreated, directory.SortCreated, "kh-wide"),
+			l.timeColumn(textColumnCreated, directory.SortCreated, "kh-widest"),
 			l.timeColumn(textColumnLastActive, directory.SortLastActivity, "kh-middle"),
 		},
 	}
