@@ -51,7 +51,7 @@ type site struct {
 
 func crash(t *testing.T, database string) {
 	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // it chooses moments
+	random := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
 	s := newSite(t, database)
 	acknowledged, found, lines := 0, 0, 0
@@ -116,7 +116,7 @@ func (s *site) start(t *testing.T) {
 // command runs a command of the binary and reads its JSON into out.
 func (s *site) command(t *testing.T, out any, args ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, append(append(args, "--json"), s.args...)...) //nolint:gosec // the binary is ours
+	cmd := exec.CommandContext(t.Context(), binary, append(append(args, "--json"), s.args...)...)
 	cmd.Env = s.env
 	text, err := cmd.Output()
 	if err != nil {

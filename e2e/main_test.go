@@ -33,7 +33,7 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // the system clears its temporary folder
 	binary = filepath.Join(dir, "keyhold")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "github.com/keyhold/keyhold/cmd/keyhold") //nolint:noctx // ends with the tests
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "github.com/keyhold/keyhold/cmd/keyhold")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building keyhold: %v\n%s", err, out)
 		return 1
@@ -56,7 +56,7 @@ type server struct {
 
 // start runs the server and waits until it says that it is ready.
 func start(environment []string, args ...string) (*server, error) {
-	s := &server{cmd: exec.Command(binary, append([]string{"serve"}, args...)...), ended: make(chan struct{})} //nolint:noctx,gosec // killed by its owner; the binary is ours
+	s := &server{cmd: exec.Command(binary, append([]string{"serve"}, args...)...), ended: make(chan struct{})}
 	s.cmd.Env = environment
 	reader, writer := io.Pipe()
 	s.cmd.Stdout, s.cmd.Stderr = writer, writer
@@ -130,7 +130,7 @@ func (s *server) stop() error {
 
 // freePort returns a port that nobody listens on.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "localhost:0") //nolint:noctx // answers at once
+	l, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
 		return "", err
 	}
@@ -143,7 +143,7 @@ func freePort() (string, error) {
 
 // call sends one request of the REST API and returns the answer's status and body.
 func call(c *http.Client, method, address, token, body string) (int, []byte, error) {
-	r, err := http.NewRequest(method, address, strings.NewReader(body)) //nolint:noctx // the client has a timeout
+	r, err := http.NewRequest(method, address, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -51,7 +51,7 @@ func setUpStory(e *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	taken, err := net.Listen("tcp", "localhost:0") //nolint:noctx // answers at once
+	taken, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	cmd := exec.Command(binary, args[2:]...) //nolint:noctx,gosec // the binary is ours and ends by itself
+	cmd := exec.Command(binary, args[2:]...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = environment(ts), ts.Getenv("WORK"), ts.Stdout(), ts.Stderr()
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		ts.Fatalf("%v", err)
@@ -164,7 +164,7 @@ func awaitSealed(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	deadline := time.Now().Add(patience)
 	for {
-		cmd := exec.Command(binary, "activity", "verify", "--json") //nolint:noctx // ends by itself
+		cmd := exec.Command(binary, "activity", "verify", "--json")
 		cmd.Env = environment(ts)
 		text, err := cmd.Output()
 		ts.Check(err)
@@ -184,7 +184,7 @@ func tamper(ts *testscript.TestScript, neg bool, args []string) {
 	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
 	ts.Check(err)
 	defer func() { _ = db.Close() }() // what was to be done is done
-	res, err := db.Exec(args[1])      //nolint:noctx // a local file
+	res, err := db.Exec(args[1])
 	ts.Check(err)
 	n, err := res.RowsAffected()
 	ts.Check(err)

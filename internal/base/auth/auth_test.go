@@ -43,8 +43,8 @@ func TestPermissions(t *testing.T) {
 	if !ok || !slices.Equal(set, auth.Permissions{auth.UsersRead, auth.UsersWrite}) {
 		t.Errorf("ParsePermissions() = %v, %v, want the two, sorted", set, ok)
 	}
-	if set, unknown, ok := auth.ParsePermissions([]string{"users.read", "users.eat", "x"}); ok || unknown != "users.eat" || set != nil {
-		t.Errorf("ParsePermissions() = %v, %q, %v, want the first unknown one", set, unknown, ok)
+	if none, unknown, ok := auth.ParsePermissions([]string{"users.read", "users.eat", "x"}); ok || unknown != "users.eat" || none != nil {
+		t.Errorf("ParsePermissions() = %v, %q, %v, want the first unknown one", none, unknown, ok)
 	}
 	if _, unknown, ok := auth.ParsePermissions([]string{""}); ok || unknown != "" {
 		t.Error("ParsePermissions() accepts the empty permission, which everybody has")
@@ -75,8 +75,11 @@ func TestCheckStepUp(t *testing.T) {
 		age   time.Duration
 		fresh bool
 	}{
-		{auth.Administrator, 0, true}, {auth.Administrator, auth.StepUpAge - time.Millisecond, true}, {auth.Administrator, auth.StepUpAge, false},
-		{auth.APIKey, 1000 * time.Hour, true}, {auth.System, 1000 * time.Hour, true},
+		{auth.Administrator, 0, true},
+		{auth.Administrator, auth.StepUpAge - time.Millisecond, true},
+		{auth.Administrator, auth.StepUpAge, false},
+		{auth.APIKey, 1000 * time.Hour, true},
+		{auth.System, 1000 * time.Hour, true},
 	} {
 		f := auth.CheckStepUp(auth.Caller{Kind: c.kind, StepUpAt: now.Add(-c.age)}, now)
 		if (f == nil) != c.fresh || f != nil && f.Code != "step_up_required" {

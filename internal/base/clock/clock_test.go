@@ -12,8 +12,10 @@ func TestManual_standsStill(t *testing.T) {
 	start := time.Date(2026, time.March, 2, 9, 30, 0, 1_999_999, time.FixedZone("", 3600))
 	c := clock.NewManual(start)
 	want := time.Date(2026, time.March, 2, 8, 30, 0, 1_000_000, time.UTC)
-	if c.Now() != want || c.Now() != want {
-		t.Errorf("Now() = %v, want %v: UTC, cut to milliseconds", c.Now(), want)
+	for range 2 {
+		if got := c.Now(); got != want {
+			t.Errorf("Now() = %v, want %v: UTC, cut to milliseconds", got, want)
+		}
 	}
 	if got := c.Advance(time.Hour); got != want.Add(time.Hour) || c.Now() != got {
 		t.Errorf("Advance() = %v, Now() %v, want both an hour later", got, c.Now())

@@ -219,9 +219,9 @@ func TestFirstOwner_linkWorksOnce(t *testing.T) {
 	c := h.begin(t, f.Link, join.Owner{Workspace: "B", Email: "bob@example.org", FirstName: "Bob"})
 	h.enter(t, f.Link, ada(), d)
 	_, err := h.FinishPasskey(t.Context(), h.by, f.Link, c.Ceremony, late.register(t, c))
-	storetest.Fault(t, err, "setup_link_not_found")
+	storetest.Refused(t, err, "setup_link_not_found")
 	_, err = h.BeginPasskey(t.Context(), h.by, f.Link, ada())
-	storetest.Fault(t, err, "setup_link_not_found")
+	storetest.Refused(t, err, "setup_link_not_found")
 	if n := h.people(t); n != 1 {
 		t.Errorf("%d users, want Ada alone", n)
 	}
@@ -325,13 +325,13 @@ func TestPasskey_timesRunOut(t *testing.T) {
 	response := newDevice().register(t, c)
 	h.clock.Advance(signin.CeremonyLifetime)
 	_, err := h.FinishPasskey(t.Context(), h.by, f.Link, c.Ceremony, response)
-	storetest.Fault(t, err, "ceremony_over")
+	storetest.Refused(t, err, "ceremony_over")
 
 	h.clock.Advance(signin.SetupLinkLife - signin.CeremonyLifetime - time.Millisecond)
 	c = h.begin(t, f.Link, ada())
 	h.clock.Advance(time.Millisecond)
 	_, err = h.FinishPasskey(t.Context(), h.by, f.Link, c.Ceremony, newDevice().register(t, c))
-	storetest.Fault(t, err, "setup_link_not_found")
+	storetest.Refused(t, err, "setup_link_not_found")
 	if n := h.people(t); n != 0 {
 		t.Errorf("%d users, want 0", n)
 	}
@@ -363,7 +363,7 @@ func TestFirstOwner_knownPasskeyLeavesNothing(t *testing.T) {
 	h.enter(t, first.Link, ada(), d)
 	c := h.begin(t, second.Link, ada())
 	_, err := h.FinishPasskey(t.Context(), h.by, second.Link, c.Ceremony, d.register(t, c))
-	storetest.Fault(t, err, "passkey_rejected")
+	storetest.Refused(t, err, "passkey_rejected")
 	if n := storetest.Count(t, h.Database, `SELECT COUNT(*) FROM directory_user WHERE workspace = $1`, second.Workspace.ID); n != 0 {
 		t.Errorf("%d users in the second workspace, want none: nobody came in", n)
 	}
@@ -393,7 +393,7 @@ func TestAppoint(t *testing.T) {
 	}
 	// Somebody owns the workspace now: the first owner's link is too late, and nothing remains of it.
 	_, err = h.FinishPasskey(t.Context(), h.by, f.Link, firstOwners.Ceremony, newDevice().register(t, firstOwners))
-	storetest.Fault(t, err, "owner_exists")
+	storetest.Refused(t, err, "owner_exists")
 	if n := h.people(t); n != 1 {
 		t.Errorf("%d users, want Bob alone", n)
 	}
@@ -407,7 +407,7 @@ func TestAppoint(t *testing.T) {
 		t.Errorf("the challenge excludes %v (%v), want Bob's passkey", options.ExcludeCredentials, err)
 	}
 	_, err = h.Appoint(t.Context(), by, directory.NewUser{Email: "bob@example.org", FirstName: "Bob"})
-	storetest.Fault(t, err, "user_exists")
+	storetest.Refused(t, err, "user_exists")
 }
 
 func TestService_systemOnly(t *testing.T) {
@@ -420,12 +420,12 @@ func TestService_systemOnly(t *testing.T) {
 		if _, err := h.CreateWorkspace(t.Context(), by, "X"); err == nil {
 			t.Errorf("CreateWorkspace() as %s = nil, want refused", who)
 		} else {
-			storetest.Fault(t, err, "system_only")
+			storetest.Refused(t, err, "system_only")
 		}
 		_, err := h.Appoint(t.Context(), by, directory.NewUser{Email: "x@example.org", FirstName: "X"})
-		storetest.Fault(t, err, "system_only")
+		storetest.Refused(t, err, "system_only")
 		all, err := h.Workspaces(t.Context(), by)
-		if storetest.Fault(t, err, "system_only"); len(all) != 0 {
+		if storetest.Refused(t, err, "system_only"); len(all) != 0 {
 			t.Errorf("Workspaces() shows %+v to %s", all, who)
 		}
 	}
@@ -459,7 +459,7 @@ func TestCreateWorkspace(t *testing.T) {
 	}
 	for _, name := range []string{"", " ", "a\x00", strings.Repeat("x", 101)} {
 		_, err := h.CreateWorkspace(t.Context(), job(), name)
-		storetest.Fault(t, err, "invalid_fields")
+		storetest.Refused(t, err, "invalid_fields")
 	}
 	if n := storetest.Count(t, h.Database, `SELECT COUNT(*) FROM workspace`); n != 1 {
 		t.Errorf("%d workspaces, want 1", n)

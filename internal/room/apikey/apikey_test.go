@@ -296,7 +296,7 @@ func TestVerify_expiry(t *testing.T) {
 		t.Errorf("status %s at the end, want expired", k.Status(h.clock.Now()))
 	}
 	_, err = h.Own(t.Context(), c) // who was let in before is not let in any more
-	storetest.Fault(t, err, "unauthenticated")
+	storetest.Refused(t, err, "unauthenticated")
 	c, err = h.Verify(t.Context(), nobody(), text, apikey.Clients)
 	refused(t, "a token at its end", c, err)
 	c, err = h.Verify(t.Context(), nobody(), text, apikey.Admin)
@@ -392,7 +392,7 @@ func TestService_strangers(t *testing.T) {
 		t.Run(s.Action, func(t *testing.T) { storetest.Strangers(t, h.Database, h.w, s) })
 	}
 	k, err := h.Own(t.Context(), h.by)
-	if storetest.Fault(t, err, "unauthenticated"); k.ID != "" {
+	if storetest.Refused(t, err, "unauthenticated"); k.ID != "" {
 		t.Errorf("Own() shows %s to a person", k.ID)
 	}
 	if n := storetest.Count(t, h.Database, `SELECT COUNT(*) FROM apikey WHERE name = 'X'`); n != 0 {

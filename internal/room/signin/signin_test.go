@@ -259,12 +259,12 @@ func TestSignIn_challengeIsUsedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := h.FinishSignIn(t.Context(), h.by, c.Ceremony, response)
-	storetest.Fault(t, err, "ceremony_over")
+	storetest.Refused(t, err, "ceremony_over")
 	c = h.begin(t)
 	response = ada.device.answer(t, c)
 	h.clock.Advance(signin.CeremonyLifetime)
 	_, err = h.FinishSignIn(t.Context(), h.by, c.Ceremony, response)
-	storetest.Fault(t, err, "ceremony_over")
+	storetest.Refused(t, err, "ceremony_over")
 }
 
 func TestSignIn_ceremoniesKeepToTheirPurpose(t *testing.T) {
@@ -276,9 +276,9 @@ func TestSignIn_ceremoniesKeepToTheirPurpose(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = h.FinishSignIn(t.Context(), h.by, c.Ceremony, ada.device.answer(t, c))
-	storetest.Fault(t, err, "ceremony_over")
+	storetest.Refused(t, err, "ceremony_over")
 	c = h.begin(t)
-	storetest.Fault(t, h.FinishStepUp(t.Context(), by, c.Ceremony, ada.device.answer(t, c)), "ceremony_over")
+	storetest.Refused(t, h.FinishStepUp(t.Context(), by, c.Ceremony, ada.device.answer(t, c)), "ceremony_over")
 }
 
 // WebAuthn L3 §7.2 step 22: a counter that does not grow means a copy exists.
@@ -296,7 +296,7 @@ func TestSignIn_copiedAuthenticator(t *testing.T) {
 			t.Errorf("counter %d: %v, want nil", c.counter, err)
 		}
 		if !c.good {
-			storetest.Fault(t, err, "passkey_rejected")
+			storetest.Refused(t, err, "passkey_rejected")
 		}
 	}
 }
@@ -311,7 +311,7 @@ func TestSignIn_administratorsOnly(t *testing.T) {
 	h.clock.Advance(time.Minute)
 	c := h.begin(t)
 	_, err = h.FinishSignIn(t.Context(), h.by, c.Ceremony, ada.device.answer(t, c))
-	storetest.Fault(t, err, "passkey_rejected")
+	storetest.Refused(t, err, "passkey_rejected")
 	if line := h.last(t, "session.open"); line.Outcome != activity.Refused || line.Reason != "not_an_administrator" || line.User != ada.user {
 		t.Errorf("the line is %+v, want the refusal and its true reason", line)
 	}
@@ -400,11 +400,11 @@ func TestStepUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	storetest.Fault(t, h.FinishStepUp(t.Context(), by, c.Ceremony, bob.device.answer(t, c)), "passkey_rejected")
+	storetest.Refused(t, h.FinishStepUp(t.Context(), by, c.Ceremony, bob.device.answer(t, c)), "passkey_rejected")
 	if line := h.last(t, "session.step_up"); line.Outcome != activity.Refused || line.Actor.ID != string(ada.user) {
 		t.Errorf("the line is %+v, want Ada's refusal", line)
 	}
-	storetest.Fault(t, h.FinishStepUp(t.Context(), by, c.Ceremony, ada.device.answer(t, c)), "ceremony_over") // it was spent
+	storetest.Refused(t, h.FinishStepUp(t.Context(), by, c.Ceremony, ada.device.answer(t, c)), "ceremony_over") // it was spent
 	h.clock.Advance(time.Minute)
 	if c, err = h.BeginStepUp(t.Context(), by); err != nil {
 		t.Fatal(err)
@@ -420,7 +420,7 @@ func TestStepUp(t *testing.T) {
 	if err != nil || !by.StepUpAt.Equal(h.clock.Now()) || auth.CheckStepUp(by, h.clock.Now()) != nil {
 		t.Errorf("after the step-up: %+v (%v), want it fresh", by.StepUpAt, err)
 	}
-	storetest.Fault(t, h.FinishStepUp(t.Context(), by, c.Ceremony, response), "ceremony_over")
+	storetest.Refused(t, h.FinishStepUp(t.Context(), by, c.Ceremony, response), "ceremony_over")
 }
 
 func TestStepUp_strangers(t *testing.T) {
@@ -488,7 +488,7 @@ func TestIssueSetupLink(t *testing.T) {
 	ada := h.person(t, "ada")
 	first, second := h.issue(t, "ada@example.org"), h.issue(t, "ada@example.org")
 	_, err := h.FindSetupLink(t.Context(), h.by, first)
-	storetest.Fault(t, err, "setup_link_not_found") // the later one replaces it
+	storetest.Refused(t, err, "setup_link_not_found") // the later one replaces it
 	link, err := h.FindSetupLink(t.Context(), h.by, second)
 	if err != nil || link.Person.User != ada.user || link.Person.WorkspaceName != "Harbour" || link.SetupLink.SignsIn {
 		t.Errorf("FindSetupLink() = %+v (%v), want Ada's, which does not sign in", link, err)
@@ -502,17 +502,17 @@ func TestIssueSetupLink(t *testing.T) {
 	}
 	h.clock.Advance(signin.SetupLinkLife)
 	_, err = h.FindSetupLink(t.Context(), h.by, second)
-	storetest.Fault(t, err, "setup_link_not_found")
+	storetest.Refused(t, err, "setup_link_not_found")
 	for email, code := range map[string]string{"": "owner_exists", "nobody@example.org": "administrator_not_found"} {
 		_, _, err := h.IssueSetupLink(t.Context(), auth.Job(h.w, "command line"), email)
-		storetest.Fault(t, err, code)
+		storetest.Refused(t, err, code)
 	}
 	storetest.User(t, h.Store, h.w, "plain")
 	_, _, err = h.IssueSetupLink(t.Context(), auth.Job(h.w, "command line"), "plain@example.org")
-	storetest.Fault(t, err, "administrator_not_found")
+	storetest.Refused(t, err, "administrator_not_found")
 	for who, by := range map[string]auth.Caller{"an owner": storetest.Administrator(t, h.Store, h.w, "owner"), "a key": storetest.APIKey(t, h.Store, h.w, auth.All()...), "nobody": h.by} {
 		value, _, err := h.IssueSetupLink(t.Context(), by, "ada@example.org")
-		if storetest.Fault(t, err, "system_only"); !value.IsEmpty() {
+		if storetest.Refused(t, err, "system_only"); !value.IsEmpty() {
 			t.Errorf("IssueSetupLink() gives %s a link", who)
 		}
 	}
@@ -536,13 +536,13 @@ func TestSignInByLink(t *testing.T) {
 		t.Errorf("%d lines of a session by link, want 1", n)
 	}
 	_, err = demo.SignInByLink(t.Context(), demo.by, link)
-	storetest.Fault(t, err, "setup_link_not_found") // spent
+	storetest.Refused(t, err, "setup_link_not_found") // spent
 	late := demo.issue(t, "ada@example.org")
 	demo.clock.Advance(signin.SetupLinkLife)
 	_, err = demo.SignInByLink(t.Context(), demo.by, late)
-	storetest.Fault(t, err, "setup_link_not_found")
+	storetest.Refused(t, err, "setup_link_not_found")
 	_, err = demo.SignInByLink(t.Context(), demo.by, secret.FromString("none"))
-	storetest.Fault(t, err, "setup_link_not_found")
+	storetest.Refused(t, err, "setup_link_not_found")
 }
 
 func TestSignInByLink_onlyInADemo(t *testing.T) {
