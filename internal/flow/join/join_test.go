@@ -425,8 +425,7 @@ func TestService_systemOnly(t *testing.T) {
 		_, err := h.Appoint(t.Context(), by, directory.NewUser{Email: "x@example.org", FirstName: "X"})
 		storetest.Refused(t, err, "system_only")
 		all, err := h.Workspaces(t.Context(), by)
-		storetest.Refused(t, err, "system_only")
-		if len(all) != 0 {
+		if storetest.Refused(t, err, "system_only"); len(all) != 0 {
 			t.Errorf("Workspaces() shows %+v to %s", all, who)
 		}
 	}

@@ -392,8 +392,7 @@ func TestService_strangers(t *testing.T) {
 		t.Run(s.Action, func(t *testing.T) { storetest.Strangers(t, h.Database, h.w, s) })
 	}
 	k, err := h.Own(t.Context(), h.by)
-	storetest.Refused(t, err, "unauthenticated")
-	if k.ID != "" {
+	if storetest.Refused(t, err, "unauthenticated"); k.ID != "" {
 		t.Errorf("Own() shows %s to a person", k.ID)
 	}
 	if n := storetest.Count(t, h.Database, `SELECT COUNT(*) FROM apikey WHERE name = 'X'`); n != 0 {

@@ -512,8 +512,7 @@ func TestIssueSetupLink(t *testing.T) {
 	storetest.Refused(t, err, "administrator_not_found")
 	for who, by := range map[string]auth.Caller{"an owner": storetest.Administrator(t, h.Store, h.w, "owner"), "a key": storetest.APIKey(t, h.Store, h.w, auth.All()...), "nobody": h.by} {
 		value, _, err := h.IssueSetupLink(t.Context(), by, "ada@example.org")
-		storetest.Refused(t, err, "system_only")
-		if !value.IsEmpty() {
+		if storetest.Refused(t, err, "system_only"); !value.IsEmpty() {
 			t.Errorf("IssueSetupLink() gives %s a link", who)
 		}
 	}

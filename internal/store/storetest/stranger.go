@@ -93,10 +93,10 @@ func Fault(t testing.TB, err error, code string) *fault.Error {
 	return f
 }
 
-// Refused ends the test unless err is the fault of that code.
+// Refused fails the test unless err is the fault of that code.
 func Refused(t testing.TB, err error, code string) {
 	t.Helper()
-	_ = Fault(t, err, code) // its code is all that is asked
+	_ = Fault(t, err, code) // it has failed the test if it is another
 }
 
 // FieldNames returns the names of the fields that a fault names, in its order.
