@@ -16,6 +16,14 @@ type demoCmd struct {
 
 // Run runs the demo until it is told to stop.
 func (cmd demoCmd) Run(r *run) error {
+	for setting, value := range map[string]string{
+		"KEYHOLD_PUBLIC_URL": r.settings.PublicURL, "KEYHOLD_DATABASE_URL": r.settings.DatabaseURL,
+		"KEYHOLD_SMTP_URL": r.settings.SMTPURL, "KEYHOLD_MAIL_FROM": r.settings.MailFrom,
+	} {
+		if value != "" {
+			return &app.SettingError{Setting: setting, Why: "the demo brings its own: leave it out, or use keyhold serve"}
+		}
+	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	if cmd.Logs {
 		log = r.log(app.Config{LogFormat: r.settings.LogFormat})
@@ -35,7 +43,7 @@ Keyhold's demo is ready. Nothing here is real, and the clock can be moved.
   The API's pages        %s/api/docs
   An Admin API key       %s
 
-  curl -H "Authorization: Bearer %s" %s/api/v1/users?limit=3
+  curl -H "Authorization: Bearer %s" "%s/api/v1/users?limit=3"
   curl -X POST -d '{"advance":"25h"}' %s
 
 Stop it with Ctrl+C.
