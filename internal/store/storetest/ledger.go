@@ -21,6 +21,7 @@ func ledgerCases() []testCase {
 	return []testCase{
 		{name: "like refusals are counted into one line a window", run: countRefusals},
 		{name: "of refusals at once one is the first", run: countRefusalsAtOnce},
+		{name: "windows that are over are taken once", run: overdueRefusals, alone: true},
 		{name: "messages are leased", run: leaseMessages, alone: true},
 		{name: "no message is leased twice", run: leaseAtOnce, alone: true},
 		{name: "a lease of many messages keeps its limit", run: leaseLimit, alone: true},
@@ -99,6 +100,59 @@ func countRefusalsAtOnce(t *testing.T, d Database) {
 		}
 		return err
 	})
+}
+
+func overdueRefusals(t *testing.T, d Database) {
+	w := Workspace(t, d.Store)
+	count := func(caller string, after time.Duration) {
+		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.CountRefusal(ctx, activity.Refusal{Workspace: w, Caller: caller, Action: "user.create", Reason: "r"}, Start().Add(after), time.Minute)
+			return err
+		})
+	}
+	take := func(after time.Duration, limit int) (out []string) {
+		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+			some, err := tx.TakeOverdueRefusals(ctx, Start().Add(after), time.Minute, limit)
+			for _, r := range some {
+				if r.Workspace != w || r.Action != "user.create" || r.Reason != "r" || !r.Since.Equal(Start()) && r.Caller != "late" {
+					t.Errorf("took %+v, want it as it was counted", r)
+				}
+				out = append(out, fmt.Sprint(r.Caller, " ", r.Count))
+			}
+			return err
+		})
+		slices.Sort(out)
+		return out
+	}
+	for range 3 {
+		count("often", 0)
+	}
+	count("once", 0)
+	count("late", time.Second)
+	for i, c := range []struct {
+		after time.Duration
+		limit int
+		want  []string
+	}{
+		{time.Minute - time.Millisecond, 10, nil},
+		{time.Minute, 10, []string{"often 2", "once 0"}}, // the first of each had a line of its own
+		{time.Minute, 10, nil},
+		{time.Hour, 10, []string{"late 0"}},
+	} {
+		if got := take(c.after, c.limit); !slices.Equal(got, c.want) {
+			t.Errorf("step %d: took %q, want %q", i+1, got, c.want)
+		}
+	}
+	for i := range 5 {
+		count("late", time.Duration(i)*time.Hour)
+		count(fmt.Sprint("often", i), 0)
+	}
+	if got := take(10*time.Hour, 4); len(got) != 4 {
+		t.Errorf("took %q, want the 4 asked for", got)
+	}
+	if got := take(10*time.Hour, 4); len(got) != 2 {
+		t.Errorf("took %q, want the 2 that were left", got)
+	}
 }
 
 // atOnce runs n functions that begin together and fails the test for an error.
