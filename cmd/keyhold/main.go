@@ -93,7 +93,7 @@ func Main(args []string, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	syscall.Umask(0o077) // what we write is for its owner only
+	syscall.Umask(0o077)         // what we write is for its owner only
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("keyhold"),

@@ -2,6 +2,8 @@ package app
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -56,5 +58,17 @@ func TestSettings_publicURLFollowsThePort(t *testing.T) {
 		if err != nil || got.PublicURL.String() != c.want {
 			t.Errorf("public URL of %q, %q = %v, %v, want %s", c.listen, c.public, got.PublicURL, err, c.want)
 		}
+	}
+}
+
+func TestOpen_refusesAFolderTooDeepForItsSocket(t *testing.T) {
+	deep := filepath.Join(t.TempDir(), strings.Repeat("deep", 30))
+	_, err := openFolder(deep)
+	var wrong *SettingError
+	if !errors.As(err, &wrong) || wrong.Setting != "KEYHOLD_DATA" {
+		t.Errorf("openFolder() = %v, want a KEYHOLD_DATA error", err)
+	}
+	if _, err := os.Stat(deep); err == nil {
+		t.Error("the folder was made all the same")
 	}
 }

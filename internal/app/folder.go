@@ -16,6 +16,10 @@ const (
 	socketFile   = "admin.sock"
 )
 
+// maxSocketPath is how long the path of a Unix socket may be on every system that we
+// run on.
+const maxSocketPath = 103
+
 // ErrFolderLocked says that another process works on the data folder.
 var ErrFolderLocked = errors.New("another keyhold process is working on this data folder")
 
@@ -28,6 +32,9 @@ type folder struct {
 // openFolder makes the folder if it is not there (0700) and locks it. The lock
 // ends with the process, however it ends.
 func openFolder(path string) (*folder, error) {
+	if n := len(filepath.Join(path, socketFile)); n > maxSocketPath {
+		return nil, wrong("KEYHOLD_DATA", "the folder's path is too long for the socket %s in it: at most %d bytes in all, not %d", socketFile, maxSocketPath, n)
+	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, wrong("KEYHOLD_DATA", "the folder cannot be made: %v", err)
 	}

@@ -38,6 +38,16 @@ func (q *listQuery) word(workspace any, kind, id, word string) {
 		q.arg(workspace), kind, id, q.arg(word), q.arg(word+"\U0010ffff")))
 }
 
+// insertTerms returns the statement that writes n terms of one row: workspace, kind
+// and id are $1 to $3, the terms follow.
+func insertTerms(n int) string {
+	rows := make([]string, n)
+	for i := range rows {
+		rows[i] = "($1, $2, $3, $" + strconv.Itoa(4+i) + ")"
+	}
+	return "INSERT INTO term (workspace, kind, id, term) VALUES " + strings.Join(rows, ", ")
+}
+
 // ordering is one way to sort a list: a column and whether it holds numbers.
 type ordering struct {
 	column string

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/keyhold/keyhold/internal/base/id"
@@ -10,12 +11,19 @@ import (
 
 // addTerms writes the words under which a row is found.
 func (t *Tx) addTerms(ctx context.Context, w id.Workspace, kind, row string, terms []string) error {
-	for _, term := range terms {
-		if err := t.must(ctx, `INSERT INTO term (workspace, kind, term, id) VALUES ($1, $2, $3, $4)`, w, kind, term, row); err != nil {
-			return err
-		}
+	if len(terms) == 0 {
+		return nil
 	}
-	return nil
+	// One statement: on PostgreSQL each would be a round trip under the latch.
+	args := []any{w, kind, row}
+	for _, term := range terms {
+		args = append(args, term)
+	}
+	n, err := t.exec(ctx, insertTerms(len(terms)), args...)
+	if err == nil && int(n) != len(terms) {
+		err = fmt.Errorf("wrote %d of %d terms", n, len(terms))
+	}
+	return err
 }
 
 // replaceTerms writes the words of a row that changed.

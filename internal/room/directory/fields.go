@@ -264,11 +264,17 @@ func Words(text string) []string {
 }
 
 // Terms returns the words under which a user is found: those of the names, the
-// e-mail address, the user id and the employee id, in whole and in their parts.
+// e-mail address, the user id and the employee id, in whole and in their parts, and
+// the domain of an address.
 func Terms(u User) []string {
 	var terms []string
 	for _, s := range []string{u.FirstName, u.LastName, u.Email, u.UserID, u.EmployeeID} {
-		terms = append(terms, splitWords(s)...)
+		for _, word := range splitWords(s) {
+			terms = append(terms, word)
+			if _, domain, found := strings.Cut(word, "@"); found && domain != "" {
+				terms = append(terms, domain)
+			}
+		}
 		for _, whole := range strings.Fields(Fold(s)) {
 			terms = append(terms, strings.FieldsFunc(whole, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) })...)
 		}

@@ -76,6 +76,15 @@ func FuzzWords(f *testing.F) {
 }
 
 // Who searches for any part of a name as it is written finds the person.
+func TestTerms_holdTheDomainOfAnAddress(t *testing.T) {
+	terms := directory.Terms(directory.User{Email: "Ada.Lovelace@Example.org"})
+	for _, want := range []string{"ada.lovelace@example.org", "ada", "lovelace", "example", "org", "example.org"} {
+		if !slices.Contains(terms, want) {
+			t.Errorf("Terms() = %q, want %q among them", terms, want)
+		}
+	}
+}
+
 func FuzzTerms(f *testing.F) {
 	for _, s := range []string{"Ada", "O'Brien-Smith", "van der Berg", "Zoë", "李 雷", "100%_sure", strings.Repeat("long", 40), "a\u0301\u0302 b"} {
 		f.Add(s)

@@ -6,6 +6,7 @@ package signin
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
@@ -178,6 +179,9 @@ type RelyingParty struct {
 // NewRelyingParty returns the relying party of that id, the host of the public
 // URL, and origin, its scheme, host and port. It fails if they cannot be one's.
 func NewRelyingParty(rpID, origin string) (*RelyingParty, error) {
+	if u, err := url.Parse(origin); err != nil || rpID == "" || u.Hostname() != rpID {
+		return nil, fmt.Errorf("making the relying party %q: the origin %q is not of that host", rpID, origin)
+	}
 	party, err := webauthn.New(&webauthn.Config{
 		RPID: rpID, RPDisplayName: "Keyhold", RPOrigins: []string{origin},
 		AttestationPreference: protocol.PreferNoAttestation,

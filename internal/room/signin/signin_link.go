@@ -41,8 +41,8 @@ func WriteSetupLink(ctx context.Context, t Tx, by auth.Caller, l SetupLink, now 
 	}, now)
 }
 
-// IssueSetupLink makes a setup link. email names an administrator of the
-// caller's workspace; empty means the first owner, and is refused with a Conflict
+// IssueSetupLink makes a setup link. email, folded as the directory folds it, names
+// an administrator of the caller's workspace; empty means the first owner, and is refused with a Conflict
 // once there is an owner with a passkey. Only the system's own jobs may call it.
 func (s *Service) IssueSetupLink(ctx context.Context, by auth.Caller, email string) (secret.Bytes, time.Time, error) {
 	if by.Kind != auth.System {
