@@ -3,8 +3,18 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/tx"
 )
 
 // statements is where SQL runs: a connection of SQLite inside a transaction, or a
@@ -95,6 +105,34 @@ func (t *Tx) exists(ctx context.Context, query string, args ...any) (bool, error
 func (t *Tx) number(ctx context.Context, query string, args ...any) (int64, error) {
 	n, _, err := find(ctx, t, value[int64], query, args...)
 	return n, err
+}
+
+// told marks an error that means that the database is out of reach or cannot write
+// with tx.ErrUnavailable. A room's fault stays what it is.
+func told(err error) error {
+	if _, isFault := fault.As(err); err == nil || isFault || !isOutOfReach(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", tx.ErrUnavailable, err)
+}
+
+func isOutOfReach(err error) bool {
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		switch lite.Code() & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN:
+			return true
+		}
+		return false
+	}
+	var postgres *pgconn.PgError
+	if errors.As(err, &postgres) {
+		// Connection exception, insufficient resources, operator intervention.
+		class := postgres.Code[:min(2, len(postgres.Code))]
+		return class == "08" || class == "53" || class == "57"
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // Latch satisfies tx.Latches: the row's lock is held to the end of the

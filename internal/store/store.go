@@ -87,11 +87,11 @@ func as[T any](t *Tx) T {
 }
 
 func (r runner[T]) Write(ctx context.Context, fn tx.Func[T]) error {
-	return r.s.e.write(ctx, func(ctx context.Context, t *Tx) (*fault.Error, error) { return fn(ctx, as[T](t)) })
+	return told(r.s.e.write(ctx, func(ctx context.Context, t *Tx) (*fault.Error, error) { return fn(ctx, as[T](t)) }))
 }
 
 func (r runner[T]) Read(ctx context.Context, fn func(ctx context.Context, t T) error) error {
-	return r.s.e.read(ctx, func(ctx context.Context, t *Tx) error { return fn(ctx, as[T](t)) })
+	return told(r.s.e.read(ctx, func(ctx context.Context, t *Tx) error { return fn(ctx, as[T](t)) }))
 }
 
 // outcome turns what a transaction's function returned into what Write returns:

@@ -5,9 +5,16 @@ package tx
 
 import (
 	"context"
+	"errors"
 
 	"github.com/keyhold/keyhold/internal/base/fault"
 )
+
+// ErrUnavailable is in the errors of transactions that failed because the storage
+// could not be reached or could not write: a lost connection, a full disk. Whoever
+// repeats the work looks first whether it was done: a connection that is lost while
+// committing leaves that open.
+var ErrUnavailable = errors.New("the storage does not answer")
 
 // Func is the work of one writing transaction. A fault is an answer and commits
 // what the function wrote (a spent try, the refusal's activity); an error rolls

@@ -18,6 +18,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/tx"
 )
 
 // event gathers what is known of a request: it becomes one log line at the end.
@@ -62,11 +63,18 @@ func NoteFault(ctx context.Context, code string) {
 	e.fault = code
 }
 
+// retryUnavailable is when to come back to a database that does not answer.
+const retryUnavailable = 5 * time.Second
+
 // NoteError puts an error's cause into the request's log line and returns the
 // fault to answer: the one inside err, or an internal one that tells nothing.
 func NoteError(ctx context.Context, err error) *fault.Error {
 	f, ok := fault.As(err)
-	if !ok {
+	switch {
+	case ok:
+	case errors.Is(err, tx.ErrUnavailable):
+		f = fault.Unavailable("database_unavailable", "The database does not answer right now. Look whether it was done before you repeat it.", retryUnavailable)
+	default:
 		f = &fault.Error{Code: "internal", Public: "Something went wrong on our side. The request ID helps to find out what."}
 	}
 	e := eventOf(ctx)

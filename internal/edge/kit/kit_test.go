@@ -3,6 +3,7 @@ package kit_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/base/tx"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 )
 
@@ -156,5 +158,17 @@ func TestSession_cookieIsBoundToItsHostOnHTTPS(t *testing.T) {
 		if strings.HasPrefix(public, "http://") == strings.Contains(got, "Secure") || strings.Contains(got, "Domain") {
 			t.Errorf("cookie of %s = %q", public, got)
 		}
+	}
+}
+
+func TestNoteError_databaseOutOfReachIsUnavailable(t *testing.T) {
+	f := kit.NoteError(t.Context(), fmt.Errorf("listing users: %w: disk full", tx.ErrUnavailable))
+	h := http.Header{}
+	kit.RetryAfter(h, f)
+	if kit.Status(f) != http.StatusServiceUnavailable || h.Get("Retry-After") != "5" || strings.Contains(f.Public, "disk") {
+		t.Errorf("answer = %d, Retry-After %q, %q; want 503, 5 and no detail", kit.Status(f), h.Get("Retry-After"), f.Public)
+	}
+	if f := kit.NoteError(t.Context(), context.Canceled); kit.Status(f) != http.StatusInternalServerError {
+		t.Errorf("another error = %d, want 500", kit.Status(f))
 	}
 }
