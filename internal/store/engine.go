@@ -132,7 +132,7 @@ func isOutOfReach(err error) bool {
 		return class == "08" || class == "53" || class == "57"
 	}
 	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.As(err, &network) || pgconn.SafeToRetry(err) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // Latch satisfies tx.Latches: the row's lock is held to the end of the
