@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -80,6 +81,14 @@ func (s Settings) Parse() (Config, error) {
 			return c, wrong("KEYHOLD_SMTP_URL", "must be a URL like smtps://user:password@host:465 or smtp://host:587")
 		}
 		c.SMTPURL = s.SMTPURL
+		if s.MailFrom == "" && u.Query().Get("from") == "" {
+			return c, wrong("KEYHOLD_MAIL_FROM", "names the sender of mails and is needed with KEYHOLD_SMTP_URL: Keyhold <keys@example.com>")
+		}
+	}
+	if s.MailFrom != "" {
+		if _, err := mail.ParseAddress(s.MailFrom); err != nil {
+			return c, wrong("KEYHOLD_MAIL_FROM", "must be an address like Keyhold <keys@example.com>")
+		}
 	}
 	for _, text := range s.TrustedProxies {
 		p, err := parsePrefix(strings.TrimSpace(text))

@@ -29,6 +29,8 @@ func TestSettings_wrongValuesAreRefusedByName(t *testing.T) {
 		{"ftp", func(s *Settings) { s.PublicURL = "ftp://example.com" }, "KEYHOLD_PUBLIC_URL", "https://"},
 		{"another database", func(s *Settings) { s.DatabaseURL = "mysql://u:secret@h/d" }, "KEYHOLD_DATABASE_URL", "postgres://"},
 		{"mail by http", func(s *Settings) { s.SMTPURL = "http://u:secret@h" }, "KEYHOLD_SMTP_URL", "smtps://"},
+		{"mail without sender", func(s *Settings) { s.SMTPURL = "smtp://h" }, "KEYHOLD_MAIL_FROM", "needed"},
+		{"sender without address", func(s *Settings) { s.MailFrom = "the desk" }, "KEYHOLD_MAIL_FROM", "address"},
 		{"proxy name", func(s *Settings) { s.TrustedProxies = []string{"lb.internal"} }, "KEYHOLD_TRUSTED_PROXIES", "lb.internal"},
 		{"log format", func(s *Settings) { s.LogFormat = "xml" }, "KEYHOLD_LOG_FORMAT", "json or text"},
 	} {
