@@ -16,7 +16,7 @@ demo: web build ## build all and run Keyhold with a demo workspace; prints where
 	bin/keyhold demo $(ARGS)
 
 test: ## run the tests that need nothing but Go
-	$(GO) test -short ./...
+	$(GO) test -short -count=1 ./...
 
 check: ## run everything: linters, browser, PostgreSQL (installs what it needs, and says what)
 	tools/check.sh
