@@ -133,8 +133,9 @@ func openReading(ctx context.Context, c Config, o Options, log *slog.Logger, loc
 		if a.folder, err = openFolder(c.Data); err != nil {
 			return nil, err
 		}
-	} else if _, err := os.Stat(c.Data); err != nil {
-		return nil, wrong("KEYHOLD_DATA", "there is no data folder at %s", c.Data)
+	} else if _, err := os.Stat(place.file(keyFile)); err != nil {
+		// Only who has the folder for himself may make what is missing there.
+		return nil, wrong("KEYHOLD_DATA", "there is no data folder with a %s at %s", keyFile, c.Data)
 	}
 	if a.store, err = openStore(ctx, c, place); err != nil {
 		return nil, err

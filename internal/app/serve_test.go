@@ -192,6 +192,12 @@ func TestServe_oneServerHoldsAFolderAndAnswersCommands(t *testing.T) {
 	if err := os.Remove(filepath.Join(data, "keyhold.key")); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := app.Verify(t.Context(), c, quiet, ""); err == nil || !strings.Contains(err.Error(), "keyhold.key") {
+		t.Errorf("Verify() without the key file = %v, want a refusal that names it", err)
+	}
+	if _, err := os.Stat(filepath.Join(data, "keyhold.key")); err == nil {
+		t.Error("Verify() made a key file")
+	}
 	if _, err := app.Open(t.Context(), c, app.Options{}, quiet); err == nil || !strings.Contains(err.Error(), "key file") {
 		t.Errorf("Open() without the key file = %v, want a refusal that names it", err)
 	}
