@@ -127,11 +127,15 @@ func (t *Tx) ListUsers(ctx context.Context, w id.Workspace, q directory.Query) (
 	if q.Status != "" {
 		l.filter("u.status = ?", string(q.Status))
 	}
-	words, err := t.rarestFirst(ctx, w, "user", q.Words)
+	words, rare, err := t.rarestFirst(ctx, w, "user", q.Words)
 	if err != nil {
 		return page.Page[directory.User]{}, err
 	}
-	for _, word := range words {
+	for i, word := range words {
+		if i == 0 && rare {
+			l.rareWord(w, "user", "u.id", word)
+			continue
+		}
 		l.word(w, "user", "u.id", word)
 	}
 	unfiltered := q.Status == "" && len(words) == 0

@@ -38,6 +38,14 @@ func (q *listQuery) word(workspace any, kind, id, word string) {
 		q.arg(workspace), kind, id, q.arg(word), q.arg(word+"\U0010ffff")))
 }
 
+// rareWord is word for one of which few terms are: the rows are found by it, then
+// sorted, instead of walked in their order until a page is full.
+func (q *listQuery) rareWord(workspace any, kind, id, word string) {
+	q.where = append(q.where, fmt.Sprintf(
+		"%s IN (SELECT x.id FROM term x WHERE x.workspace = %s AND x.kind = '%s' AND x.term >= %s AND x.term < %s)",
+		id, q.arg(workspace), kind, q.arg(word), q.arg(word+"\U0010ffff")))
+}
+
 // insertTerms returns the statement that writes n terms of one row: workspace, kind
 // and id are $1 to $3, the terms follow.
 func insertTerms(n int) string {

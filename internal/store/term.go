@@ -38,11 +38,11 @@ func (t *Tx) replaceTerms(ctx context.Context, w id.Workspace, kind, row string,
 const termCap = 1000
 
 // rarestFirst sorts the words of a search by how many terms begin with them, so
-// that the first condition leaves the fewest rows. Frequencies above termCap
-// count alike.
-func (t *Tx) rarestFirst(ctx context.Context, w id.Workspace, kind string, words []string) ([]string, error) {
-	if len(words) < 2 {
-		return words, nil
+// that the first condition leaves the fewest rows, and says whether the first is
+// rare: begun by fewer than termCap terms. Frequencies above that count alike.
+func (t *Tx) rarestFirst(ctx context.Context, w id.Workspace, kind string, words []string) (sorted []string, rare bool, err error) {
+	if len(words) == 0 {
+		return nil, false, nil
 	}
 	counts := map[string]int64{}
 	for _, word := range words {
@@ -51,13 +51,13 @@ func (t *Tx) rarestFirst(ctx context.Context, w id.Workspace, kind string, words
 				SELECT 1 FROM term WHERE workspace = $1 AND kind = $2 AND term >= $3 AND term < $4 LIMIT $5) AS found`,
 			w, kind, word, word+"\U0010ffff", termCap)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		counts[word] = n
 	}
 	out := slices.Clone(words)
 	slices.SortStableFunc(out, func(a, b string) int { return cmp.Compare(counts[a], counts[b]) })
-	return out, nil
+	return out, counts[out[0]] < termCap, nil
 }
 
 // addTally moves a counter that lists show without counting.
