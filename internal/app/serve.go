@@ -51,7 +51,7 @@ func (a *App) Handler(version string) (http.Handler, error) {
 	k := kit.New(kit.Config{PublicURL: a.config.PublicURL, Clock: a.clock, Log: a.log, Sessions: a.SignIn, Metrics: a.metrics, Proxies: a.config.Proxies})
 	mux := http.NewServeMux()
 	cursors := kit.Cursors{Secrets: a.cursorSecret}
-	if _, err := api.New(mux, api.Config{
+	if err := api.Register(mux, api.Config{
 		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, APIKeys: a.APIKeys, Record: a.Record, Version: version,
 	}); err != nil {
 		return nil, err

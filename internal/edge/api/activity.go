@@ -62,11 +62,11 @@ type listActivitiesInput struct {
 	Sort    string    `query:"sort" doc:"at,ascend or at,descend; the newest first if it is left out."`
 }
 
-func (a *API) registerActivities() {
+func (a *restAPI) registerActivities() {
 	register(a, operation("list-activities", http.MethodGet, "/activities", "List activities", "Needs the permission activities.read."), a.listActivities)
 }
 
-func (a *API) listActivities(ctx context.Context, by auth.Caller, in *listActivitiesInput) (*listOutput[activityBody], error) {
+func (a *restAPI) listActivities(ctx context.Context, by auth.Caller, in *listActivitiesInput) (*listOutput[activityBody], error) {
 	q := activity.Query{Action: in.Action, Outcome: activity.Outcome(in.Outcome), From: in.From, To: in.To}
 	if in.User != "" {
 		u, ok := id.Parse[id.KindUser](in.User)

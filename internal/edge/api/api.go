@@ -39,15 +39,15 @@ type Config struct {
 	Version   string
 }
 
-// API answers the REST paths. Use New.
-type API struct {
+// restAPI answers the REST paths.
+type restAPI struct {
 	c    Config
 	huma huma.API
 }
 
-// New returns the API and mounts it on mux, with its OpenAPI document and the
-// pages that show it: route registration.
-func New(mux *http.ServeMux, c Config) (*API, error) {
+// Register mounts the API on mux, with its OpenAPI document and the page that shows
+// it: route registration.
+func Register(mux *http.ServeMux, c Config) error {
 	// huma makes all its errors by these two.
 	huma.NewErrorWithContext = newProblem
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
@@ -63,7 +63,7 @@ func New(mux *http.ServeMux, c Config) (*API, error) {
 	}
 	config.Security = []map[string][]string{{"token": {}}}
 	config.Servers = []*huma.Server{{URL: c.Kit.PublicURL("")}}
-	a := &API{c: c, huma: humago.New(mux, config)}
+	a := &restAPI{c: c, huma: humago.New(mux, config)}
 	a.huma.UseMiddleware(a.authenticate)
 
 	a.registerMe()
@@ -73,7 +73,7 @@ func New(mux *http.ServeMux, c Config) (*API, error) {
 
 	document, err := json.Marshal(a.huma.OpenAPI())
 	if err != nil {
-		return nil, fmt.Errorf("writing the OpenAPI document: %w", err)
+		return fmt.Errorf("writing the OpenAPI document: %w", err)
 	}
 	mux.HandleFunc("GET "+Prefix+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/openapi+json")
@@ -83,14 +83,11 @@ func New(mux *http.ServeMux, c Config) (*API, error) {
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, fault.NotFound("not_found", "There is nothing at this address."))
 	})
-	return a, nil
+	return nil
 }
 
 const apiDescription = "The API of a Keyhold workspace. What the panel can do, a program can do here with an Admin API key. " +
 	"Errors are RFC 9457 problems with a stable `code`. Lists take `limit` and `cursor` and answer `data` and `next_cursor`. Times are RFC 3339 in UTC."
-
-// OpenAPI returns the API's document.
-func (a *API) OpenAPI() *huma.OpenAPI { return a.huma.OpenAPI() }
 
 type callerKey struct{}
 
@@ -102,7 +99,7 @@ func callerOf(ctx context.Context) auth.Caller {
 
 // authenticate turns a token, or a panel session's cookie, into the caller before
 // anything else of the request is looked at.
-func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
+func (a *restAPI) authenticate(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	c, err := a.caller(r)
 	if err != nil {
@@ -112,7 +109,7 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithValue(ctx, callerKey{}, c))
 }
 
-func (a *API) caller(r *http.Request) (auth.Caller, error) {
+func (a *restAPI) caller(r *http.Request) (auth.Caller, error) {
 	values := r.Header.Values("Authorization")
 	switch {
 	case len(values) > 1:
@@ -150,7 +147,7 @@ func operation(id, method, path, summary, description string, errors ...int) hum
 }
 
 // register adds an operation whose handler returns faults.
-func register[I, O any](a *API, op huma.Operation, handle func(ctx context.Context, by auth.Caller, in *I) (*O, error)) {
+func register[I, O any](a *restAPI, op huma.Operation, handle func(ctx context.Context, by auth.Caller, in *I) (*O, error)) {
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, callerOf(ctx), in)
 		if err != nil {

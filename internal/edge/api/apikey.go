@@ -55,7 +55,7 @@ type listAPIKeysInput struct {
 	Sort string `query:"sort" doc:"name or created_at, followed by ,ascend or ,descend."`
 }
 
-func (a *API) registerAPIKeys() {
+func (a *restAPI) registerAPIKeys() {
 	register(a, operation("list-api-keys", http.MethodGet, "/api-keys", "List API keys", "Needs the permission api_keys.read."), a.listAPIKeys)
 	create := operation("create-api-key", http.MethodPost, "/api-keys", "Create an API key",
 		"Needs the permission api_keys.write. An Admin key needs all permissions and, from a panel session, a fresh passkey. The token is in this answer only.")
@@ -63,7 +63,7 @@ func (a *API) registerAPIKeys() {
 	register(a, create, a.createAPIKey)
 }
 
-func (a *API) listAPIKeys(ctx context.Context, by auth.Caller, in *listAPIKeysInput) (*listOutput[apiKeyBody], error) {
+func (a *restAPI) listAPIKeys(ctx context.Context, by auth.Caller, in *listAPIKeysInput) (*listOutput[apiKeyBody], error) {
 	name := queryName("api-keys", in.Type, in.Sort)
 	r, err := a.pageOf(ctx, by, in.ListInput, in.Sort, name, apikey.Sorts())
 	if err != nil {
@@ -77,7 +77,7 @@ func (a *API) listAPIKeys(ctx context.Context, by auth.Caller, in *listAPIKeysIn
 	return listAnswer(ctx, a, by, p, name, func(k apikey.Key) apiKeyBody { return renderAPIKey(k, now) })
 }
 
-func (a *API) createAPIKey(ctx context.Context, by auth.Caller, in *createAPIKeyInput) (*createdAPIKeyOutput, error) {
+func (a *restAPI) createAPIKey(ctx context.Context, by auth.Caller, in *createAPIKeyInput) (*createdAPIKeyOutput, error) {
 	n := apikey.NewKey{Name: in.Body.Name, Type: apikey.Type(in.Body.Type), Permissions: in.Body.Permissions}
 	if in.Body.ExpiresAt != nil {
 		n.ExpiresAt = *in.Body.ExpiresAt

@@ -57,7 +57,11 @@ type UserPath struct {
 	ID string `path:"id" doc:"The user's id: user_…"`
 }
 
-func unknownUser() *fault.Error { return badID("user_not_found", "This user does not exist.") }
+// unknownUser is the answer for an id that is no user's, and has to be the room's
+// for a user who is not there, word for word.
+func unknownUser() *fault.Error {
+	return fault.NotFound("user_not_found", "This user does not exist.")
+}
 
 type createUserInput struct {
 	Body struct {
@@ -118,7 +122,7 @@ type listUsersInput struct {
 	Sort   string `query:"sort" doc:"name, email, user_id, created_at or last_activity_at, followed by ,ascend or ,descend."`
 }
 
-func (a *API) registerUsers() {
+func (a *restAPI) registerUsers() {
 	register(a, operation("list-users", http.MethodGet, "/users", "List users", "Needs the permission users.read."), a.listUsers)
 	create := operation("create-user", http.MethodPost, "/users", "Create a user", "Needs the permission users.write.", http.StatusConflict)
 	create.DefaultStatus = http.StatusCreated
@@ -129,7 +133,7 @@ func (a *API) registerUsers() {
 		http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed), a.patchUser)
 }
 
-func (a *API) listUsers(ctx context.Context, by auth.Caller, in *listUsersInput) (*listOutput[userBody], error) {
+func (a *restAPI) listUsers(ctx context.Context, by auth.Caller, in *listUsersInput) (*listOutput[userBody], error) {
 	name := queryName("users", in.Q, in.Status, in.Sort)
 	r, err := a.pageOf(ctx, by, in.ListInput, in.Sort, name, directory.Sorts())
 	if err != nil {
@@ -142,7 +146,7 @@ func (a *API) listUsers(ctx context.Context, by auth.Caller, in *listUsersInput)
 	return listAnswer(ctx, a, by, p, name, renderUser)
 }
 
-func (a *API) createUser(ctx context.Context, by auth.Caller, in *createUserInput) (*userOutput, error) {
+func (a *restAPI) createUser(ctx context.Context, by auth.Caller, in *createUserInput) (*userOutput, error) {
 	b := in.Body
 	n := directory.NewUser{
 		UserID: b.UserID, Email: b.Email, FirstName: b.FirstName, LastName: b.LastName, Phone: b.Phone, EmployeeID: b.EmployeeID,
@@ -162,7 +166,7 @@ func (a *API) createUser(ctx context.Context, by auth.Caller, in *createUserInpu
 	return userAnswer(u), nil
 }
 
-func (a *API) getUser(ctx context.Context, by auth.Caller, in *UserPath) (*userOutput, error) {
+func (a *restAPI) getUser(ctx context.Context, by auth.Caller, in *UserPath) (*userOutput, error) {
 	u, ok := id.Parse[id.KindUser](in.ID)
 	if !ok {
 		return nil, unknownUser()
@@ -174,7 +178,7 @@ func (a *API) getUser(ctx context.Context, by auth.Caller, in *UserPath) (*userO
 	return userAnswer(user), nil
 }
 
-func (a *API) patchUser(ctx context.Context, by auth.Caller, in *patchUserInput) (*userOutput, error) {
+func (a *restAPI) patchUser(ctx context.Context, by auth.Caller, in *patchUserInput) (*userOutput, error) {
 	u, ok := id.Parse[id.KindUser](in.ID)
 	if !ok {
 		return nil, unknownUser()

@@ -30,12 +30,12 @@ type docsOperation struct {
 type docsField struct{ Name, Type, Where, Text string }
 
 // docs renders the OpenAPI document for people, without a script.
-func (a *API) docs(w http.ResponseWriter, r *http.Request) {
+func (a *restAPI) docs(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_ = docsTemplate(a.docsPage()).Render(r.Context(), w) // the reader has gone: nothing to do about it
 }
 
-func (a *API) docsPage() docsPage {
+func (a *restAPI) docsPage() docsPage {
 	doc := a.huma.OpenAPI()
 	p := docsPage{
 		Title: doc.Info.Title + " API", Version: doc.Info.Version, Description: strings.ReplaceAll(doc.Info.Description, "`", ""),

@@ -30,7 +30,7 @@ type listOutput[T any] struct{ Body listBody[T] }
 
 // pageOf turns a list's input into a page request. query names the list with its
 // filters and sort, to which cursors are bound.
-func (a *API) pageOf(ctx context.Context, by auth.Caller, in ListInput, sort, query string, sorts []string) (page.Request, error) {
+func (a *restAPI) pageOf(ctx context.Context, by auth.Caller, in ListInput, sort, query string, sorts []string) (page.Request, error) {
 	r := page.Request{Limit: in.Limit, WithTotal: in.Total}
 	field, direction, _ := strings.Cut(sort, ",")
 	if field != "" {
@@ -46,7 +46,7 @@ func (a *API) pageOf(ctx context.Context, by auth.Caller, in ListInput, sort, qu
 }
 
 // listAnswer renders a page.
-func listAnswer[T, R any](ctx context.Context, a *API, by auth.Caller, p page.Page[T], query string, render func(T) R) (*listOutput[R], error) {
+func listAnswer[T, R any](ctx context.Context, a *restAPI, by auth.Caller, p page.Page[T], query string, render func(T) R) (*listOutput[R], error) {
 	out := &listOutput[R]{Body: listBody[R]{Data: make([]R, 0, len(p.Items))}}
 	for _, item := range p.Items {
 		out.Body.Data = append(out.Body.Data, render(item))

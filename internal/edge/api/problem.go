@@ -10,7 +10,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 )
 
@@ -163,7 +162,3 @@ func sentence(s string) string {
 	}
 	return s
 }
-
-// badID is the answer for an id that is not one of the kind: the same as for one
-// that is not there.
-func badID(code, public string) *fault.Error { return fault.NotFound(code, public) }

@@ -24,11 +24,11 @@ type meBody struct {
 
 type meOutput struct{ Body meBody }
 
-func (a *API) registerMe() {
+func (a *restAPI) registerMe() {
 	register(a, operation("get-me", http.MethodGet, "/me", "Who am I?", "Any accepted caller may ask."), a.me)
 }
 
-func (a *API) me(ctx context.Context, by auth.Caller, _ *struct{}) (*meOutput, error) {
+func (a *restAPI) me(ctx context.Context, by auth.Caller, _ *struct{}) (*meOutput, error) {
 	me, err := a.c.Directory.Me(ctx, by)
 	if err != nil {
 		return nil, err
