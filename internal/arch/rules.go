@@ -57,19 +57,23 @@ var listed = map[string]ring{
 	"internal/app/demo": ringApp,
 
 	"internal/edge/api":        ringEdge,
+	"internal/edge/holder":     ringEdge,
 	"internal/edge/panel":      ringEdge,
 	"internal/edge/kit":        ringKit,
 	"internal/edge/kit/assets": ringKit,
 
-	"internal/out/keeper":    ringOut,
-	"internal/out/mail":      ringOut,
-	"internal/out/sequencer": ringOut,
-	"internal/out/worker":    ringOut,
+	"internal/out/checkpoint": ringOut,
+	"internal/out/keeper":     ringOut,
+	"internal/out/mail":       ringOut,
+	"internal/out/sequencer":  ringOut,
+	"internal/out/worker":     ringOut,
 
-	"internal/flow/join": ringFlow,
+	"internal/flow/join":  ringFlow,
+	"internal/flow/leave": ringFlow,
 
 	"internal/room/apikey":    ringRoom,
 	"internal/room/directory": ringRoom,
+	"internal/room/overview":  ringRoom,
 	"internal/room/signin":    ringRoom,
 
 	"internal/ledger/activity": ringLedger,
@@ -83,6 +87,7 @@ var listed = map[string]ring{
 	"internal/base/clock":  ringBase,
 	"internal/base/fault":  ringBase,
 	"internal/base/id":     ringBase,
+	"internal/base/once":   ringBase,
 	"internal/base/page":   ringBase,
 	"internal/base/seal":   ringBase,
 	"internal/base/secret": ringBase,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/once"
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 )
@@ -60,6 +61,40 @@ func (t *Tx) CountRefusal(ctx context.Context, r activity.Refusal, now time.Time
 	return int(n), t.must(ctx, `
 		UPDATE refusal SET since = $5, n = 0 WHERE workspace = $1 AND caller = $2 AND action = $3 AND reason = $4`,
 		r.Workspace, r.Caller, r.Action, r.Reason, millis(now))
+}
+
+// onceSweep bounds how many forgotten requests one new request clears away.
+const onceSweep = 20
+
+// InsertOnce satisfies activity.GateTx. The row is written before the act, so that
+// a like request under way waits here for the outcome.
+func (t *Tx) InsertOnce(ctx context.Context, w id.Workspace, r *once.Request, now time.Time) (first bool, body, note string, err error) {
+	if _, err := t.exec(ctx, `
+		DELETE FROM once WHERE digest = $1 AND expires_at <= $2 OR digest IN (
+			SELECT digest FROM once WHERE expires_at <= $2 ORDER BY expires_at LIMIT $3)`, r.Digest, millis(now), onceSweep); err != nil {
+		return false, "", "", err
+	}
+	first, err = t.one(ctx, `
+		INSERT INTO once (workspace, digest, body, note, expires_at) VALUES ($1, $2, $3, '', $4)
+		ON CONFLICT (digest) DO NOTHING`, w, r.Digest, r.Body, millis(now.Add(once.Lifetime)))
+	if err != nil || first {
+		return first, "", "", err
+	}
+	left, _, err := find(ctx, t, func(row scanner) (left [2]string, err error) {
+		err = row.Scan(&left[0], &left[1])
+		return left, err
+	}, `SELECT body, note FROM once WHERE digest = $1`, r.Digest)
+	return false, left[0], left[1], err
+}
+
+// NoteOnce satisfies activity.GateTx.
+func (t *Tx) NoteOnce(ctx context.Context, r *once.Request, note string) error {
+	return t.must(ctx, `UPDATE once SET note = $2 WHERE digest = $1`, r.Digest, note)
+}
+
+// DeleteOnce satisfies activity.GateTx.
+func (t *Tx) DeleteOnce(ctx context.Context, r *once.Request) error {
+	return t.must(ctx, `DELETE FROM once WHERE digest = $1`, r.Digest)
 }
 
 // TakeOverdueRefusals satisfies activity.OverdueTx.

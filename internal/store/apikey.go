@@ -11,15 +11,16 @@ import (
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
-const apikeyColumns = `k.id, k.workspace, k.token_id, k.token_hash, k.name, k.type, k.permissions, k.created_at, k.expires_at,
+const apikeyColumns = `k.id, k.workspace, k.token_id, k.token_hash, k.name, k.type, k.permissions, k.created_at, k.expires_at, k.disabled_at,
 	k.created_by_type, k.created_by_id, k.created_by_name`
 
 func scanAPIKey(row scanner) (k apikey.Key, err error) {
 	var permissions string
-	var created, expires int64
-	err = row.Scan(&k.ID, &k.Workspace, &k.TokenID, &k.TokenHash, &k.Name, &k.Type, &permissions, &created, &expires,
+	var created, expires, disabled int64
+	err = row.Scan(&k.ID, &k.Workspace, &k.TokenID, &k.TokenHash, &k.Name, &k.Type, &permissions, &created, &expires, &disabled,
 		&k.CreatedBy.Type, &k.CreatedBy.ID, &k.CreatedBy.Name)
 	k.Permissions, k.CreatedAt, k.ExpiresAt = auth.PermissionsFromText(permissions), moment(created), moment(expires)
+	k.DisabledAt = moment(disabled)
 	return k, err
 }
 

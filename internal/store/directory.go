@@ -21,16 +21,24 @@ func (t *Tx) InsertWorkspace(ctx context.Context, w directory.Workspace) error {
 	return t.must(ctx, `INSERT INTO activity_head (workspace, idx, hash) VALUES ($1, 0, $2)`, w.ID, []byte{})
 }
 
+const workspaceColumns = `w.id, w.name, w.sealing_key, w.cursor_secret, w.language, w.timezone, w.checkpoint_email,
+	w.suspended_at, w.revision, w.created_at`
+
+func scanWorkspace(row scanner) (w directory.Workspace, err error) {
+	var suspended, created int64
+	err = row.Scan(&w.ID, &w.Name, &w.SealingKey, &w.CursorSecret, &w.Language, &w.Timezone, &w.CheckpointEmail, &suspended, &w.Revision, &created)
+	w.SuspendedAt, w.CreatedAt = moment(suspended), moment(created)
+	return w, err
+}
+
 // FindWorkspace satisfies directory.Tx.
 func (t *Tx) FindWorkspace(ctx context.Context, w id.Workspace) (directory.Workspace, bool, error) {
-	return find(ctx, t, scanWorkspace, `
-		SELECT id, name, sealing_key, cursor_secret, created_at FROM workspace WHERE id = $1`, w)
+	return find(ctx, t, scanWorkspace, `SELECT `+workspaceColumns+` FROM workspace w WHERE w.id = $1`, w)
 }
 
 // ListWorkspaces satisfies join.Tx.
 func (t *Tx) ListWorkspaces(ctx context.Context) ([]directory.Workspace, error) {
-	return collect(ctx, t, scanWorkspace, `
-		SELECT id, name, sealing_key, cursor_secret, created_at FROM workspace ORDER BY name, id LIMIT 1000`)
+	return collect(ctx, t, scanWorkspace, `SELECT `+workspaceColumns+` FROM workspace w ORDER BY w.name, w.id LIMIT 1000`)
 }
 
 // RenameWorkspace satisfies join.Tx.
@@ -38,21 +46,14 @@ func (t *Tx) RenameWorkspace(ctx context.Context, w id.Workspace, name string) e
 	return t.must(ctx, `UPDATE workspace SET name = $2 WHERE id = $1`, w, name)
 }
 
-func scanWorkspace(row scanner) (w directory.Workspace, err error) {
-	var created int64
-	err = row.Scan(&w.ID, &w.Name, &w.SealingKey, &w.CursorSecret, &created)
-	w.CreatedAt = moment(created)
-	return w, err
-}
-
 const userColumns = `u.id, u.workspace, u.user_id, u.email, u.first_name, u.last_name, u.phone, u.employee_id,
-	u.language, u.timezone, u.auditable, u.status, u.revision, u.created_at, u.last_activity_at`
+	u.language, u.timezone, u.auditable, u.status, u.suspended_at, u.revision, u.created_at, u.last_activity_at`
 
 func scanUser(row scanner) (u directory.User, err error) {
-	var created, last int64
+	var suspended, created, last int64
 	err = row.Scan(&u.ID, &u.Workspace, &u.UserID, &u.Email, &u.FirstName, &u.LastName, &u.Phone, &u.EmployeeID,
-		&u.Language, &u.Timezone, &u.Auditable, &u.Status, &u.Revision, &created, &last)
-	u.CreatedAt, u.LastActivityAt = moment(created), moment(last)
+		&u.Language, &u.Timezone, &u.Auditable, &u.Status, &suspended, &u.Revision, &created, &last)
+	u.SuspendedAt, u.CreatedAt, u.LastActivityAt = moment(suspended), moment(created), moment(last)
 	return u, err
 }
 
@@ -63,13 +64,20 @@ func nameFold(u directory.User) string { return directory.Fold(u.Name()) }
 func (t *Tx) InsertUser(ctx context.Context, u directory.User) error {
 	if err := t.must(ctx, `
 		INSERT INTO directory_user (id, workspace, user_id, user_id_fold, email, email_fold, first_name, last_name, name_fold,
-			phone, employee_id, language, timezone, auditable, status, revision, created_at, last_activity_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+			phone, employee_id, language, timezone, auditable, status, shown, suspended_at, revision, created_at, last_activity_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
 		u.ID, u.Workspace, u.UserID, directory.Fold(u.UserID), u.Email, directory.Fold(u.Email), u.FirstName, u.LastName, nameFold(u),
-		u.Phone, u.EmployeeID, u.Language, u.Timezone, u.Auditable, string(u.Status), u.Revision, millis(u.CreatedAt), millis(u.LastActivityAt)); err != nil {
+		u.Phone, u.EmployeeID, u.Language, u.Timezone, u.Auditable, string(u.Status), string(u.Shown()), millis(u.SuspendedAt), u.Revision,
+		millis(u.CreatedAt), millis(u.LastActivityAt)); err != nil {
 		return err
 	}
 	if err := t.addTally(ctx, u.Workspace, "users", 1); err != nil {
+		return err
+	}
+	if err := t.addTally(ctx, u.Workspace, "users/"+string(u.Shown()), 1); err != nil {
+		return err
+	}
+	if err := t.addTick(ctx, u.Workspace, "user.create", u.CreatedAt); err != nil {
 		return err
 	}
 	return t.addTerms(ctx, u.Workspace, "user", string(u.ID), directory.Terms(u))
@@ -125,7 +133,7 @@ func (t *Tx) ListUsers(ctx context.Context, w id.Workspace, q directory.Query) (
 	l := &listQuery{from: "directory_user u"}
 	l.filter("u.workspace = ?", w)
 	if q.Status != "" {
-		l.filter("u.status = ?", string(q.Status))
+		l.filter("u.shown = ?", string(q.Status))
 	}
 	words, rare, err := t.rarestFirst(ctx, w, "user", q.Words)
 	if err != nil {

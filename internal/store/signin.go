@@ -6,27 +6,31 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
 // InsertAdministrator satisfies signin.Tx.
 func (t *Tx) InsertAdministrator(ctx context.Context, a signin.Administrator) error {
 	return t.must(ctx, `
-		INSERT INTO signin_administrator (id, workspace, user_id, owner, permissions, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6)`, a.ID, a.Workspace, a.User, a.Owner, a.Permissions.Text(), millis(a.CreatedAt))
+		INSERT INTO signin_administrator (id, workspace, user_id, owner, permissions, revision, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`, a.ID, a.Workspace, a.User, a.Owner, a.Permissions.Text(), max(a.Revision, 1), millis(a.CreatedAt))
+}
+
+const administratorColumns = `a.id, a.workspace, a.user_id, a.owner, a.permissions, a.revision, a.created_at`
+
+func scanAdministrator(row scanner) (a signin.Administrator, err error) {
+	var permissions string
+	var created int64
+	err = row.Scan(&a.ID, &a.Workspace, &a.User, &a.Owner, &permissions, &a.Revision, &created)
+	a.Permissions, a.CreatedAt = auth.PermissionsFromText(permissions), moment(created)
+	return a, err
 }
 
 // FindAdministrator satisfies signin.Tx.
 func (t *Tx) FindAdministrator(ctx context.Context, w id.Workspace, u id.User) (signin.Administrator, bool, error) {
-	return find(ctx, t, func(row scanner) (a signin.Administrator, err error) {
-		var permissions string
-		var created int64
-		err = row.Scan(&a.ID, &a.Workspace, &a.User, &a.Owner, &permissions, &created)
-		a.Permissions, a.CreatedAt = auth.PermissionsFromText(permissions), moment(created)
-		return a, err
-	}, `
-		SELECT id, workspace, user_id, owner, permissions, created_at FROM signin_administrator
-		WHERE workspace = $1 AND user_id = $2`, w, u)
+	return find(ctx, t, scanAdministrator, `
+		SELECT `+administratorColumns+` FROM signin_administrator a WHERE a.workspace = $1 AND a.user_id = $2`, w, u)
 }
 
 // WorkspaceHasOwner satisfies signin.Tx.
@@ -39,9 +43,9 @@ func (t *Tx) WorkspaceHasOwner(ctx context.Context, w id.Workspace) (bool, error
 // InsertPasskey satisfies signin.Tx.
 func (t *Tx) InsertPasskey(ctx context.Context, p signin.Passkey) error {
 	return t.must(ctx, `
-		INSERT INTO signin_passkey (id, workspace, user_id, credential_id, record, name, created_at, last_used_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		p.ID, p.Workspace, p.User, p.CredentialID, p.Record, p.Name, millis(p.CreatedAt), millis(p.LastUsedAt))
+		INSERT INTO signin_passkey (id, workspace, user_id, credential_id, record, name, created_at, last_used_at, confirmed_at, confirmed_by)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		p.ID, p.Workspace, p.User, p.CredentialID, p.Record, p.Name, millis(p.CreatedAt), millis(p.LastUsedAt), millis(p.ConfirmedAt), p.ConfirmedBy)
 }
 
 // UpdatePasskeyUse satisfies signin.Tx.
@@ -51,47 +55,52 @@ func (t *Tx) UpdatePasskeyUse(ctx context.Context, p signin.Passkey) error {
 		p.Workspace, p.ID, p.Record, millis(p.LastUsedAt))
 }
 
+const passkeyColumns = `p.id, p.workspace, p.user_id, p.credential_id, p.record, p.name, p.created_at, p.last_used_at, p.confirmed_at, p.confirmed_by`
+
 func scanPasskey(row scanner) (p signin.Passkey, err error) {
-	var created, used int64
-	err = row.Scan(&p.ID, &p.Workspace, &p.User, &p.CredentialID, &p.Record, &p.Name, &created, &used)
-	p.CreatedAt, p.LastUsedAt = moment(created), moment(used)
+	var created, used, confirmed int64
+	err = row.Scan(&p.ID, &p.Workspace, &p.User, &p.CredentialID, &p.Record, &p.Name, &created, &used, &confirmed, &p.ConfirmedBy)
+	p.CreatedAt, p.LastUsedAt, p.ConfirmedAt = moment(created), moment(used), moment(confirmed)
 	return p, err
 }
 
 // FindPasskey satisfies signin.Tx.
 func (t *Tx) FindPasskey(ctx context.Context, credentialID []byte) (signin.Passkey, bool, error) {
-	return find(ctx, t, scanPasskey, `
-		SELECT id, workspace, user_id, credential_id, record, name, created_at, last_used_at FROM signin_passkey
-		WHERE credential_id = $1`, credentialID)
+	return find(ctx, t, scanPasskey, `SELECT `+passkeyColumns+` FROM signin_passkey p WHERE p.credential_id = $1`, credentialID)
 }
 
 // ListPasskeys satisfies signin.Tx.
 func (t *Tx) ListPasskeys(ctx context.Context, w id.Workspace, u id.User) ([]signin.Passkey, error) {
 	return collect(ctx, t, scanPasskey, `
-		SELECT id, workspace, user_id, credential_id, record, name, created_at, last_used_at FROM signin_passkey
-		WHERE workspace = $1 AND user_id = $2 ORDER BY created_at, id LIMIT 100`, w, u)
+		SELECT `+passkeyColumns+` FROM signin_passkey p
+		WHERE p.workspace = $1 AND p.user_id = $2 ORDER BY p.created_at, p.id LIMIT 100`, w, u)
 }
 
 // InsertSession satisfies signin.Tx.
 func (t *Tx) InsertSession(ctx context.Context, s signin.Session) error {
 	return t.must(ctx, `
-		INSERT INTO signin_session (id, workspace, user_id, digest, opened_by, ip, agent, created_at, expires_at, last_seen_at, step_up_at, ended_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		s.ID, s.Workspace, s.User, s.Digest, string(s.OpenedBy), s.IP, s.Agent, millis(s.CreatedAt), millis(s.ExpiresAt),
+		INSERT INTO signin_session (id, workspace, user_id, digest, opened_by, scope, passkey_id, ip, agent, created_at, expires_at,
+			last_seen_at, step_up_at, ended_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		s.ID, s.Workspace, s.User, s.Digest, string(s.OpenedBy), string(s.Scope), s.Passkey, s.IP, s.Agent, millis(s.CreatedAt), millis(s.ExpiresAt),
 		millis(s.LastSeenAt), millis(s.StepUpAt), millis(s.EndedAt))
+}
+
+const sessionColumns = `s.id, s.workspace, s.user_id, s.digest, s.opened_by, s.scope, s.passkey_id, s.ip, s.agent,
+	s.created_at, s.expires_at, s.last_seen_at, s.step_up_at, s.ended_at`
+
+func scanSession(row scanner) (s signin.Session, err error) {
+	var created, expires, seen, stepUp, ended int64
+	err = row.Scan(&s.ID, &s.Workspace, &s.User, &s.Digest, &s.OpenedBy, &s.Scope, &s.Passkey, &s.IP, &s.Agent,
+		&created, &expires, &seen, &stepUp, &ended)
+	s.CreatedAt, s.ExpiresAt, s.LastSeenAt = moment(created), moment(expires), moment(seen)
+	s.StepUpAt, s.EndedAt = moment(stepUp), moment(ended)
+	return s, err
 }
 
 // FindSession satisfies signin.Tx.
 func (t *Tx) FindSession(ctx context.Context, digest []byte) (signin.Session, bool, error) {
-	return find(ctx, t, func(row scanner) (s signin.Session, err error) {
-		var created, expires, seen, stepUp, ended int64
-		err = row.Scan(&s.ID, &s.Workspace, &s.User, &s.Digest, &s.OpenedBy, &s.IP, &s.Agent, &created, &expires, &seen, &stepUp, &ended)
-		s.CreatedAt, s.ExpiresAt, s.LastSeenAt = moment(created), moment(expires), moment(seen)
-		s.StepUpAt, s.EndedAt = moment(stepUp), moment(ended)
-		return s, err
-	}, `
-		SELECT id, workspace, user_id, digest, opened_by, ip, agent, created_at, expires_at, last_seen_at, step_up_at, ended_at
-		FROM signin_session WHERE digest = $1`, digest)
+	return find(ctx, t, scanSession, `SELECT `+sessionColumns+` FROM signin_session s WHERE s.digest = $1`, digest)
 }
 
 // SeeSession satisfies signin.Tx.
@@ -199,8 +208,19 @@ func (t *Tx) FindPersonByEmail(ctx context.Context, w id.Workspace, folded strin
 		FROM directory_user u JOIN workspace w ON w.id = u.workspace WHERE u.workspace = $1 AND u.email_fold = $2`, w, folded)
 }
 
-// MarkUserSeen satisfies signin.Tx.
+// MarkUserSeen satisfies signin.Tx. It keeps the tallies of the statuses.
 func (t *Tx) MarkUserSeen(ctx context.Context, w id.Workspace, u id.User, now time.Time) error {
-	return t.must(ctx, `
-		UPDATE directory_user SET status = 'active', last_activity_at = $3 WHERE workspace = $1 AND id = $2`, w, u, millis(now))
+	shown, found, err := find(ctx, t, value[string], `SELECT shown FROM directory_user WHERE workspace = $1 AND id = $2`, w, u)
+	if err != nil || !found {
+		return err
+	}
+	next := shown
+	if shown != string(directory.Suspended) {
+		next = string(directory.Active)
+	}
+	if err := t.must(ctx, `
+		UPDATE directory_user SET status = 'active', shown = $3, last_activity_at = $4 WHERE workspace = $1 AND id = $2`, w, u, next, millis(now)); err != nil {
+		return err
+	}
+	return t.moveTally(ctx, w, "users/"+shown, "users/"+next)
 }

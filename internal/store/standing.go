@@ -16,15 +16,29 @@ func (t *Tx) CallerStanding(ctx context.Context, by auth.Caller, now time.Time) 
 	case auth.Administrator:
 		s, _, err := find(ctx, t, scanStanding, `
 			SELECT a.owner, a.permissions
-			FROM signin_session s JOIN signin_administrator a ON a.workspace = s.workspace AND a.user_id = s.user_id
+			FROM signin_session s
+				JOIN signin_administrator a ON a.workspace = s.workspace AND a.user_id = s.user_id
+				JOIN directory_user u ON u.workspace = s.workspace AND u.id = s.user_id
+				JOIN workspace w ON w.id = s.workspace
+			WHERE s.id = $1 AND s.workspace = $2 AND s.user_id = $3 AND s.scope = 'panel'
+				AND s.ended_at = 0 AND s.expires_at > $4 AND s.last_seen_at > $5 AND u.suspended_at = 0 AND w.suspended_at = 0`,
+			by.Session, by.Workspace, by.User, millis(now), millis(now.Add(-signin.SessionIdle)))
+		return s, err
+	case auth.User:
+		s, _, err := find(ctx, t, scanStanding, `
+			SELECT FALSE, ''
+			FROM signin_session s
+				JOIN directory_user u ON u.workspace = s.workspace AND u.id = s.user_id
+				JOIN workspace w ON w.id = s.workspace
 			WHERE s.id = $1 AND s.workspace = $2 AND s.user_id = $3
-				AND s.ended_at = 0 AND s.expires_at > $4 AND s.last_seen_at > $5`,
+				AND s.ended_at = 0 AND s.expires_at > $4 AND s.last_seen_at > $5 AND u.suspended_at = 0 AND w.suspended_at = 0`,
 			by.Session, by.Workspace, by.User, millis(now), millis(now.Add(-signin.SessionIdle)))
 		return s, err
 	case auth.APIKey:
 		s, _, err := find(ctx, t, scanStanding, `
-			SELECT FALSE, permissions FROM apikey
-			WHERE id = $1 AND workspace = $2 AND (expires_at = 0 OR expires_at > $3)`, by.APIKey, by.Workspace, millis(now))
+			SELECT FALSE, k.permissions FROM apikey k JOIN workspace w ON w.id = k.workspace
+			WHERE k.id = $1 AND k.workspace = $2 AND k.disabled_at = 0 AND (k.expires_at = 0 OR k.expires_at > $3) AND w.suspended_at = 0`,
+			by.APIKey, by.Workspace, millis(now))
 		return s, err
 	}
 	return auth.Standing{}, nil

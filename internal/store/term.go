@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/keyhold/keyhold/internal/base/id"
 )
@@ -67,7 +68,29 @@ func (t *Tx) addTally(ctx context.Context, w id.Workspace, name string, by int64
 		ON CONFLICT (workspace, name) DO UPDATE SET n = tally.n + excluded.n`, w, name, by)
 }
 
+// moveTally moves one from a counter to another.
+func (t *Tx) moveTally(ctx context.Context, w id.Workspace, from, to string) error {
+	if from == to {
+		return nil
+	}
+	if err := t.addTally(ctx, w, from, -1); err != nil {
+		return err
+	}
+	return t.addTally(ctx, w, to, 1)
+}
+
 // tally returns a counter, 0 if it never moved.
 func (t *Tx) tally(ctx context.Context, w id.Workspace, name string) (int64, error) {
 	return t.number(ctx, `SELECT n FROM tally WHERE workspace = $1 AND name = $2`, w, name)
+}
+
+// quarter is the length of the pieces of time in which ticks are counted: every
+// zone's days begin at one's border.
+const quarter = 15 * time.Minute
+
+// addTick counts something that happened now, for statistics.
+func (t *Tx) addTick(ctx context.Context, w id.Workspace, name string, now time.Time) error {
+	return t.must(ctx, `
+		INSERT INTO tick (workspace, name, quarter, n) VALUES ($1, $2, $3, 1)
+		ON CONFLICT (workspace, name, quarter) DO UPDATE SET n = tick.n + 1`, w, name, millis(now.Truncate(quarter)))
 }

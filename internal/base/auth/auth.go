@@ -19,13 +19,15 @@ type Kind string
 // The kinds of callers. The zero Kind is refused everywhere, as Anonymous is.
 const (
 	Anonymous     Kind = "anonymous"
-	Administrator Kind = "administrator"
+	Administrator Kind = "administrator" // a person at the panel
+	User          Kind = "user"          // a person in the app, who may see what is their own
 	APIKey        Kind = "api_key"
 	System        Kind = "system"
 )
 
 // Caller is who asks. Which ids are set depends on Kind: an Administrator has
-// User, Administrator and Session; an APIKey has APIKey; a System caller has Job.
+// User, Administrator and Session; a User has User and Session; an APIKey has
+// APIKey; a System caller has Job.
 type Caller struct {
 	Kind          Kind
 	Workspace     id.Workspace // zero for Anonymous, and for a System job over all workspaces
@@ -56,7 +58,7 @@ func Job(workspace id.Workspace, name string) Caller {
 // or a log line calls it. It is empty for Anonymous.
 func (c Caller) Identity() string {
 	switch c.Kind {
-	case Administrator:
+	case Administrator, User:
 		return string(c.User)
 	case APIKey:
 		return string(c.APIKey)
@@ -72,13 +74,17 @@ type Permission string
 // The permissions. Signed means no permission beyond being accepted as a caller
 // of the workspace.
 const (
-	Signed          Permission = ""
-	UsersRead       Permission = "users.read"
-	UsersWrite      Permission = "users.write"
-	ActivitiesRead  Permission = "activities.read"
-	APIKeysRead     Permission = "api_keys.read"
-	APIKeysWrite    Permission = "api_keys.write"
-	permissionsJoin            = " "
+	Signed              Permission = ""
+	UsersRead           Permission = "users.read"
+	UsersWrite          Permission = "users.write"
+	AdministratorsRead  Permission = "administrators.read"
+	AdministratorsWrite Permission = "administrators.write"
+	ActivitiesRead      Permission = "activities.read"
+	APIKeysRead         Permission = "api_keys.read"
+	APIKeysWrite        Permission = "api_keys.write"
+	WorkspaceRead       Permission = "workspace.read"
+	WorkspaceWrite      Permission = "workspace.write"
+	permissionsJoin                = " "
 )
 
 // Permissions is a set of permissions, sorted and without repeats when it comes
@@ -87,7 +93,30 @@ type Permissions []Permission
 
 // All returns every permission there is.
 func All() Permissions {
-	return Permissions{ActivitiesRead, APIKeysRead, APIKeysWrite, UsersRead, UsersWrite}
+	return Permissions{
+		ActivitiesRead, AdministratorsRead, AdministratorsWrite, APIKeysRead, APIKeysWrite, UsersRead, UsersWrite, WorkspaceRead, WorkspaceWrite,
+	}
+}
+
+// Preset is a named set of permissions that is offered for administrators.
+type Preset struct {
+	Name        string // stable: "key_administrator"
+	Permissions Permissions
+}
+
+// Presets returns the presets whose rooms exist.
+func Presets() []Preset {
+	var reads Permissions
+	for _, p := range All() {
+		if strings.HasSuffix(string(p), ".read") {
+			reads = append(reads, p)
+		}
+	}
+	return []Preset{
+		{Name: "key_administrator", Permissions: Permissions{ActivitiesRead, UsersRead, UsersWrite}},
+		{Name: "account_manager", Permissions: Permissions{UsersRead, UsersWrite}},
+		{Name: "auditor", Permissions: reads},
+	}
 }
 
 // ParsePermissions reads a set from names. It returns the first unknown name and

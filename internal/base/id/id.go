@@ -30,6 +30,7 @@ type (
 	KindSession       struct{}
 	KindSetupLink     struct{}
 	KindCeremony      struct{}
+	KindCode          struct{}
 
 	Workspace     = ID[KindWorkspace]
 	User          = ID[KindUser]
@@ -42,6 +43,7 @@ type (
 	Session       = ID[KindSession]
 	SetupLink     = ID[KindSetupLink]
 	Ceremony      = ID[KindCeremony]
+	Code          = ID[KindCode]
 )
 
 func (KindWorkspace) prefix() string     { return "ws" }
@@ -55,6 +57,7 @@ func (KindPasskey) prefix() string       { return "psk" }
 func (KindSession) prefix() string       { return "ses" }
 func (KindSetupLink) prefix() string     { return "slk" }
 func (KindCeremony) prefix() string      { return "cer" }
+func (KindCode) prefix() string          { return "code" }
 
 // alphabet is Crockford's base32 in lower case, as TypeID fixes it.
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -36,7 +36,7 @@ type userBody struct {
 func renderUser(u directory.User) userBody {
 	return userBody{
 		ID: string(u.ID), UserID: u.UserID, Email: u.Email, FirstName: u.FirstName, LastName: u.LastName, Phone: u.Phone,
-		EmployeeID: u.EmployeeID, Language: u.Language, Timezone: u.Timezone, Auditable: u.Auditable, Status: string(u.Status),
+		EmployeeID: u.EmployeeID, Language: u.Language, Timezone: u.Timezone, Auditable: u.Auditable, Status: string(u.Shown()),
 		CreatedAt: u.CreatedAt, LastActivityAt: optionalTime(u.LastActivityAt),
 	}
 }
@@ -118,7 +118,7 @@ func (patchText) Schema(huma.Registry) *huma.Schema {
 type listUsersInput struct {
 	ListInput
 	Q      string `query:"q" maxLength:"400" doc:"Beginnings of words in name, e-mail address, user id or employee id; all must be found."`
-	Status string `query:"status" enum:"not_invited,pending,active" doc:"Only users of this status."`
+	Status string `query:"status" enum:"not_invited,pending,active,suspended" doc:"Only users of this status."`
 	Sort   string `query:"sort" doc:"name, email, user_id, created_at or last_activity_at, followed by ,ascend or ,descend."`
 }
 

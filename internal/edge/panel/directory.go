@@ -50,7 +50,7 @@ func (p *Panel) users(w http.ResponseWriter, r *http.Request, v visit) error {
 	for _, u := range found.Items {
 		out.Rows = append(out.Rows, userRow{
 			Path: userPath(u.ID), Name: u.Name(), Initials: initials(u.Name()), UserID: u.UserID, Email: u.Email,
-			Status: statusBadge(u.Status), Created: v.moment(u.CreatedAt), LastActivity: v.moment(u.LastActivityAt),
+			Status: statusBadge(u.Shown()), Created: v.moment(u.CreatedAt), LastActivity: v.moment(u.LastActivityAt),
 		})
 	}
 	if out.Pages, err = p.pager(r.Context(), v, l, found.Next); err != nil {
@@ -74,7 +74,7 @@ func (p *Panel) usersView(v visit, l list, total int) usersView {
 			l.timeColumn(textColumnLastActive, directory.SortLastActivity, "kh-middle"),
 		},
 	}
-	for _, s := range []directory.Status{directory.NotInvited, directory.Pending, directory.Active} {
+	for _, s := range []directory.Status{directory.NotInvited, directory.Pending, directory.Active, directory.Suspended} {
 		out.Statuses = append(out.Statuses, choice{Value: string(s), Label: statusBadge(s).Word, Checked: string(s) == status})
 	}
 	if total >= 0 {
@@ -89,4 +89,14 @@ func (p *Panel) usersView(v visit, l list, total int) usersView {
 		out.Empty = empty{Icon: "users", Title: textUsersNoneTitle, Text: textUsersNoneText}
 	}
 	return out
+}
+
+// registerUsers is the route registration of the users' pages.
+func (p *Panel) registerUsers(mux *http.ServeMux) {
+	mux.Handle("GET /users", p.signed(p.users))
+	mux.Handle("GET /users/new", p.signed(p.newUser))
+	mux.Handle("POST /users", p.signed(p.createUser))
+	mux.Handle("GET /users/{id}", p.signed(p.user))
+	mux.Handle("GET /users/{id}/edit", p.signed(p.editUser))
+	mux.Handle("POST /users/{id}/edit", p.signed(p.updateUser))
 }

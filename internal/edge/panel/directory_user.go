@@ -85,7 +85,7 @@ func (p *Panel) user(w http.ResponseWriter, r *http.Request, v visit) error {
 	}
 	view := userView{
 		Shell: p.shell(v, u.Name(), crumb{Name: textNavUsers}, crumb{Name: textUsersTitle, Path: "/users"}),
-		Name:  u.Name(), Initials: initials(u.Name()), Status: statusBadge(u.Status), Email: u.Email, UserID: u.UserID,
+		Name:  u.Name(), Initials: initials(u.Name()), Status: statusBadge(u.Shown()), Email: u.Email, UserID: u.UserID,
 		Created: v.moment(u.CreatedAt), Refresh: v.path, Tab: tabDetails,
 	}
 	if v.can(auth.UsersWrite) {
@@ -124,7 +124,7 @@ func details(v visit, u directory.User) []detail {
 		{Label: fieldLabel("language"), Value: u.Language},
 		{Label: fieldLabel("timezone"), Value: u.Timezone},
 		{Label: fieldLabel("auditable"), Value: auditable},
-		{Label: textColumnStatus, Value: statusBadge(u.Status).Word},
+		{Label: textColumnStatus, Value: statusBadge(u.Shown()).Word},
 		{Label: textColumnCreated, Time: v.moment(u.CreatedAt)},
 		{Label: textColumnLastActive, Time: v.moment(u.LastActivityAt), Value: textNever},
 	}

@@ -98,3 +98,18 @@ func (p *Panel) signOut(w http.ResponseWriter, r *http.Request) error {
 	redirect(w, r, "/sign-in")
 	return nil
 }
+
+// registerSignIn is the route registration of how people come in.
+func (p *Panel) registerSignIn(mux *http.ServeMux) {
+	mux.Handle("GET /sign-in", p.open(p.signInPage))
+	mux.Handle("POST /sign-in/options", p.data(p.signInOptions))
+	mux.Handle("POST /sign-in", p.data(p.signIn))
+	mux.Handle("POST /sign-out", p.open(p.signOut))
+	mux.Handle("GET /setup", p.open(p.setupPage))
+	mux.Handle("POST /setup/options", p.data(p.setupOptions))
+	mux.Handle("POST /setup", p.data(p.setup))
+	mux.Handle("POST /setup/continue", p.open(p.setupContinue))
+	mux.Handle("GET /confirm", p.signed(p.confirmPage))
+	mux.Handle("POST /confirm/options", p.data(p.confirmOptions))
+	mux.Handle("POST /confirm", p.data(p.confirm))
+}

@@ -269,6 +269,7 @@ func (s *Service) admit(ctx context.Context, t Tx, by auth.Caller, link signin.L
 			return signin.Opened{}, nil, errors.Join(err, errors.New("the new owner is not to be found"))
 		}
 	}
+	key.ConfirmedAt = now // the link came from the server's command line
 	f, err := signin.AddPasskey(ctx, t, by, p, key, now)
 	if err != nil {
 		return signin.Opened{}, nil, err
@@ -277,7 +278,7 @@ func (s *Service) admit(ctx context.Context, t Tx, by auth.Caller, link signin.L
 		// As above: no owner may remain who has no passkey, and no spent link.
 		return signin.Opened{}, nil, f
 	}
-	opened, err := s.c.Party.OpenSession(ctx, t, by, p, signin.OpenedByPasskey, now)
+	opened, err := s.c.Party.OpenSession(ctx, t, by, p, signin.OpenedByPasskey, key, now)
 	return opened, nil, err
 }
 

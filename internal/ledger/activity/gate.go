@@ -9,6 +9,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/once"
 	"github.com/keyhold/keyhold/internal/base/tx"
 )
 
@@ -29,6 +30,14 @@ type GateTx interface {
 	// open (it was only counted), and all that were counted, this one included,
 	// once it is over.
 	CountRefusal(ctx context.Context, r Refusal, now time.Time, window time.Duration) (int, error)
+	// InsertOnce writes the row of a request that is done at most once. It returns
+	// false, and what the first left, if the request was done before: then body is
+	// the first one's. A request under way elsewhere is waited for.
+	InsertOnce(ctx context.Context, w id.Workspace, r *once.Request, now time.Time) (first bool, body, note string, err error)
+	// NoteOnce keeps what a repeat is answered from.
+	NoteOnce(ctx context.Context, r *once.Request, note string) error
+	// DeleteOnce forgets a request that was refused: it may be sent again.
+	DeleteOnce(ctx context.Context, r *once.Request) error
 }
 
 // Attempt says what is tried, for the rule and for the refusal's line. Need
@@ -53,7 +62,9 @@ type Work[T any] func(ctx context.Context, t T, standing auth.Standing, now time
 // Look is what a reading service method does once its caller is allowed to.
 type Look[T any] func(ctx context.Context, t T, standing auth.Standing, now time.Time) error
 
-// Write runs fn in a writing transaction if by may make the attempt.
+// Write runs fn in a writing transaction if by may make the attempt. A request
+// with an idempotency key (package once) is done at most once: its repeat ends
+// with *once.Repeated, and fn is not run.
 func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T]) error {
 	return g.Store.Write(ctx, func(ctx context.Context, t T) (*fault.Error, error) {
 		now := g.Clock.Now()
@@ -64,7 +75,28 @@ func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T
 		if refusal := auth.Check(by, standing, a.Need); refusal != nil {
 			return refusal, Refuse(ctx, t, by, a, refusal.Code, now)
 		}
-		return fn(ctx, t, standing, now)
+		r, ok := once.From(ctx)
+		if !ok {
+			return fn(ctx, t, standing, now)
+		}
+		first, body, note, err := t.InsertOnce(ctx, by.Workspace, r, now)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("keeping an idempotency key: %w", err)
+		case !first && body != r.Body:
+			return once.Reused(), nil
+		case !first:
+			return nil, &once.Repeated{Note: note}
+		}
+		_ = r.Noted() // what an earlier run of this function left is not true any more
+		f, err := fn(ctx, t, standing, now)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			return f, t.DeleteOnce(ctx, r)
+		}
+		return nil, t.NoteOnce(ctx, r, r.Noted())
 	})
 }
 

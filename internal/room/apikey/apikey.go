@@ -55,8 +55,9 @@ type Status string
 
 // The statuses.
 const (
-	Active  Status = "active"
-	Expired Status = "expired"
+	Active   Status = "active"
+	Expired  Status = "expired"
+	Disabled Status = "disabled"
 )
 
 // Key is the record of an API key. Its secret half, the token, is shown once and
@@ -71,11 +72,15 @@ type Key struct {
 	Permissions auth.Permissions // for Admin keys; empty for the other types
 	CreatedAt   time.Time
 	ExpiresAt   time.Time // zero for never
+	DisabledAt  time.Time // zero unless it is disabled
 	CreatedBy   activity.Party
 }
 
 // Status returns the key's status at now.
 func (k Key) Status(now time.Time) Status {
+	if !k.DisabledAt.IsZero() {
+		return Disabled
+	}
 	if !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) {
 		return Expired
 	}

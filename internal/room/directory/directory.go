@@ -23,7 +23,14 @@ type Workspace struct {
 	Name         string
 	SealingKey   []byte // wrapped by the keeper
 	CursorSecret []byte // sealed under SealingKey
-	CreatedAt    time.Time
+	Language     string // BCP 47, for whoever has none of their own; empty for English
+	Timezone     string // IANA, for whoever has none of their own; empty for UTC
+	// CheckpointEmail gets a checkpoint of the activity record every hour in which
+	// something happened; empty for nobody.
+	CheckpointEmail string
+	SuspendedAt     time.Time // zero unless the workspace is suspended
+	Revision        int64     // counts changes of the settings, from 1
+	CreatedAt       time.Time
 }
 
 // Status is how far a user has come.
@@ -34,6 +41,7 @@ const (
 	NotInvited Status = "not_invited" // nobody has told them yet
 	Pending    Status = "pending"     // told, has not yet signed in
 	Active     Status = "active"      // has signed in
+	Suspended  Status = "suspended"   // shown instead of the life while the flag is set
 )
 
 // User is a person of the workspace.
@@ -49,10 +57,20 @@ type User struct {
 	Language       string // BCP 47; empty for the workspace's
 	Timezone       string // IANA; empty for the workspace's
 	Auditable      bool
-	Status         Status
-	Revision       int64 // counts changes, from 1
+	Status         Status    // the life: never Suspended; see Shown
+	SuspendedAt    time.Time // zero unless the user is suspended
+	Revision       int64     // counts changes, from 1
 	CreatedAt      time.Time
 	LastActivityAt time.Time // zero if there was none
+}
+
+// Shown returns the status that people see: Suspended if the user is, else the
+// life's.
+func (u User) Shown() Status {
+	if !u.SuspendedAt.IsZero() {
+		return Suspended
+	}
+	return u.Status
 }
 
 // Name returns the user's name for people: first and last name, or the e-mail

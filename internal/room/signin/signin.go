@@ -39,6 +39,7 @@ type Administrator struct {
 	User        id.User
 	Owner       bool // may everything, now and in later versions
 	Permissions auth.Permissions
+	Revision    int64 // counts changes, from 1
 	CreatedAt   time.Time
 }
 
@@ -64,6 +65,10 @@ type Passkey struct {
 	Name         string
 	CreatedAt    time.Time
 	LastUsedAt   time.Time // zero if it never was
+	// ConfirmedAt is when it began to open the panel: at once if it was registered
+	// by a setup link or at the panel, else when another administrator confirms it.
+	ConfirmedAt time.Time
+	ConfirmedBy id.User // zero if nobody had to
 }
 
 // OpenedBy says how a session was opened.
@@ -73,6 +78,16 @@ type OpenedBy string
 const (
 	OpenedByPasskey OpenedBy = "passkey"
 	OpenedByLink    OpenedBy = "link" // a demo's sign-in link only
+	OpenedByCode    OpenedBy = "email_code"
+)
+
+// Scope says what a session opens.
+type Scope string
+
+// The scopes.
+const (
+	ScopePanel Scope = "panel" // and the app
+	ScopeApp   Scope = "app"
 )
 
 // Session is one browser's being signed in. Only the digest of its token is kept.
@@ -82,6 +97,8 @@ type Session struct {
 	User       id.User
 	Digest     []byte
 	OpenedBy   OpenedBy
+	Scope      Scope
+	Passkey    id.Passkey // which opened it, if one did
 	IP         string
 	Agent      string
 	CreatedAt  time.Time

@@ -161,7 +161,7 @@ func (s *Service) SignInByLink(ctx context.Context, by auth.Caller, value secret
 		if f, err := SpendLink(ctx, t, l.SetupLink, now); f != nil || err != nil {
 			return f, err
 		}
-		opened, err = s.rp.OpenSession(ctx, t, by, l.Person, OpenedByLink, now)
+		opened, err = s.rp.OpenSession(ctx, t, by, l.Person, OpenedByLink, Passkey{}, now)
 		return nil, err
 	})
 	return opened, err

@@ -193,7 +193,7 @@ func (s *Service) FinishSignIn(ctx context.Context, by auth.Caller, ceremony id.
 			f := rejected(errors.New("the person is no administrator"))
 			return f, errors.Join(err, activity.Refuse(ctx, t, as, activity.Attempt{Action: "session.open", Target: userParty(proof.person)}, "not_an_administrator", now))
 		}
-		opened, err = s.rp.OpenSession(ctx, t, by, proof.person, OpenedByPasskey, now)
+		opened, err = s.rp.OpenSession(ctx, t, by, proof.person, OpenedByPasskey, proof.passkey, now)
 		return nil, err
 	})
 	return opened, err

@@ -21,29 +21,38 @@ type Opened struct {
 	Caller    auth.Caller
 }
 
-// newSession returns a session for the person and its token. Nothing is written.
-func newSession(by auth.Caller, p Person, how OpenedBy, now time.Time) (Session, Opened) {
+// newSession returns a session of that scope for the person and its token. Nothing
+// is written.
+func newSession(by auth.Caller, p Person, how OpenedBy, scope Scope, now time.Time) (Session, Opened) {
 	value := token.NewOneTime()
 	s := Session{
 		ID: id.New[id.KindSession](now), Workspace: p.Workspace, User: p.User, Digest: token.Digest(value),
-		OpenedBy: how, IP: by.IP, Agent: strings.ToValidUTF8(by.Agent[:min(len(by.Agent), 400)], ""), CreatedAt: now, ExpiresAt: now.Add(SessionLifetime),
+		OpenedBy: how, Scope: scope, IP: by.IP, Agent: strings.ToValidUTF8(by.Agent[:min(len(by.Agent), 400)], ""), CreatedAt: now, ExpiresAt: now.Add(SessionLifetime),
 		LastSeenAt: now, StepUpAt: now,
 	}
 	return s, Opened{Token: value, ExpiresAt: s.ExpiresAt}
 }
 
 // OpenSession writes a session, the person's last activity and the sign-in's line
-// into the caller's transaction. It is for whoever has just proved the person.
-func (r *RelyingParty) OpenSession(ctx context.Context, t Tx, by auth.Caller, p Person, how OpenedBy, now time.Time) (Opened, error) {
-	session, opened := newSession(by, p, how, now)
+// into the caller's transaction. It is for whoever has just proved the person. The
+// session opens the panel for an administrator who proved it by a confirmed
+// passkey, or by a demo's link; else it opens the app. k is the passkey, zero for
+// the other ways.
+func (r *RelyingParty) OpenSession(ctx context.Context, t Tx, by auth.Caller, p Person, how OpenedBy, k Passkey, now time.Time) (Opened, error) {
+	a, isAdministrator, err := t.FindAdministrator(ctx, p.Workspace, p.User)
+	if err != nil {
+		return Opened{}, err
+	}
+	scope := ScopeApp
+	if isAdministrator && (how == OpenedByLink || how == OpenedByPasskey && !k.ConfirmedAt.IsZero()) {
+		scope = ScopePanel
+	}
+	session, opened := newSession(by, p, how, scope, now)
+	session.Passkey = k.ID
 	if err := t.InsertSession(ctx, session); err != nil {
 		return Opened{}, err
 	}
 	if err := t.MarkUserSeen(ctx, p.Workspace, p.User, now); err != nil {
-		return Opened{}, err
-	}
-	a, _, err := t.FindAdministrator(ctx, p.Workspace, p.User)
-	if err != nil {
 		return Opened{}, err
 	}
 	opened.Caller = caller(by, session, p, a)
@@ -53,8 +62,12 @@ func (r *RelyingParty) OpenSession(ctx context.Context, t Tx, by auth.Caller, p 
 }
 
 func caller(by auth.Caller, s Session, p Person, a Administrator) auth.Caller {
+	kind := auth.Administrator
+	if s.Scope != ScopePanel || a.ID == "" {
+		kind = auth.User
+	}
 	return auth.Caller{
-		Kind: auth.Administrator, Workspace: s.Workspace, User: s.User, Administrator: a.ID, Session: s.ID,
+		Kind: kind, Workspace: s.Workspace, User: s.User, Administrator: a.ID, Session: s.ID,
 		Name: p.Name, IP: by.IP, Agent: by.Agent, RequestID: by.RequestID, StepUpAt: s.StepUpAt,
 	}
 }

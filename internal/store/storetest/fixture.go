@@ -95,7 +95,7 @@ func Administrator(t testing.TB, s *store.Store, w id.Workspace, name string, pe
 	u := User(t, s, w, name)
 	a := signin.Administrator{ID: id.New[id.KindAdministrator](Start()), Workspace: w, User: u.ID, Owner: len(permissions) == 0, Permissions: permissions, CreatedAt: Start()}
 	session := signin.Session{
-		ID: id.New[id.KindSession](Start()), Workspace: w, User: u.ID, OpenedBy: signin.OpenedByPasskey, IP: "192.0.2.8", Agent: "browser/1",
+		ID: id.New[id.KindSession](Start()), Workspace: w, User: u.ID, OpenedBy: signin.OpenedByPasskey, Scope: signin.ScopePanel, IP: "192.0.2.8", Agent: "browser/1",
 		CreatedAt: Start(), ExpiresAt: Start().Add(signin.SessionLifetime), LastSeenAt: Start(), StepUpAt: Start(),
 	}
 	session.Digest = []byte(session.ID)
