@@ -188,6 +188,7 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 		outbox.PasskeyRegistered{To: to, Workspace: evil, Passkey: evil, IP: evil, Agent: evil},
 		outbox.APIKeyCreated{To: to, Workspace: evil, APIKey: evil, TokenID: evil, Type: evil, By: evil},
 		outbox.EmailChanged{To: to, Workspace: evil, Old: evil, New: evil, By: evil},
+		outbox.SignInCode{To: to, Code: evil, IP: evil, Agent: evil},
 	} {
 		raw, e := composed(t, s, p)
 		head, _, _ := bytes.Cut(raw, []byte("\r\n\r\n"))

@@ -49,10 +49,12 @@ func newHouse(t testing.TB, links bool) house {
 	}
 	return house{
 		Database: d, clock: c, w: storetest.Workspace(t, d.Store), by: auth.Nobody("192.0.2.3", "browser/1", "req_signin"),
-		Service: signin.New(signin.Config{Store: store.For[signin.Tx](d.Store), Clock: c, Party: party, LinksSignIn: links}),
+		Service: signin.New(signin.Config{Store: store.For[signin.Tx](d.Store), Clock: c, Party: party, LinksSignIn: links, CodeKey: codeKey()}),
 		join:    join.New(join.Config{Store: store.For[join.Tx](d.Store), Clock: c, Party: party}),
 	}
 }
+
+func codeKey() secret.Bytes { return secret.FromString("key of codes") }
 
 // person is an owner with an authenticator of their own.
 type person struct {
