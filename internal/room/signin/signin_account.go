@@ -209,7 +209,7 @@ func (s *Service) RenamePasskey(ctx context.Context, by auth.Caller, passkey id.
 
 func cleanPasskeyName(name string) (string, *fault.Error) {
 	name = strings.TrimSpace(norm.NFC.String(strings.ToValidUTF8(name, "\ufffd")))
-	message := ""
+	var message string
 	switch {
 	case name == "":
 		message = "is required"
