@@ -28,6 +28,13 @@ const maxBody = 64 << 10
 // homePath is where a signed-in person lands.
 const homePath = "/users"
 
+// appPath is where somebody lands whose session opens the app only, appOnlyCode the
+// code of the fault that keeps them out of the panel.
+const (
+	appPath     = "/app"
+	appOnlyCode = "app_session"
+)
+
 // visit is one request of one person. In pages that are open to anybody only
 // now, zone and path are set.
 type visit struct {
@@ -48,13 +55,16 @@ func (p *Panel) stranger(r *http.Request) visit {
 	return visit{now: p.c.Kit.Clock().Now(), zone: time.UTC, path: r.URL.RequestURI(), theme: themeOf(r), flash: flashOf(r)}
 }
 
-// visitor returns the visit of a signed-in person, an Unauthenticated fault for
+// visitor returns the visit of somebody who is signed in to the panel, a fault for
 // anybody else.
 func (p *Panel) visitor(r *http.Request) (visit, error) {
 	v := p.stranger(r)
 	var err error
 	if v.caller, err = p.c.Kit.SessionCaller(r); err != nil {
 		return v, err
+	}
+	if v.caller.Kind == auth.User {
+		return v, fault.Forbidden(appOnlyCode, textAppOnly)
 	}
 	if v.account, err = p.c.SignIn.Account(r.Context(), v.caller); err != nil {
 		return v, err
@@ -134,6 +144,10 @@ func (p *Panel) fail(w http.ResponseWriter, r *http.Request, v visit, err error)
 	f := kit.NoteError(r.Context(), err)
 	if f.Kind == fault.KindUnauthenticated && isRead(r) {
 		toSignIn(w, r)
+		return
+	}
+	if f.Code == appOnlyCode && isRead(r) {
+		redirect(w, r, appPath)
 		return
 	}
 	kit.RetryAfter(w.Header(), f)
