@@ -125,7 +125,7 @@ func prepare(w http.ResponseWriter, r *http.Request) {
 // show renders a page whole before it writes the first byte.
 func (p *Panel) show(w http.ResponseWriter, r *http.Request, status int, c templ.Component) error {
 	var body bytes.Buffer
-	ctx := context.WithValue(r.Context(), spriteKey{}, p.c.Assets.Path("icons.svg"))
+	ctx := kit.WithSprite(r.Context(), p.c.Assets.Path("icons.svg"))
 	if err := c.Render(ctx, &body); err != nil {
 		return err
 	}
