@@ -77,28 +77,35 @@ func searched(t *testing.T, s *store.Store, q directory.Query, w id.Workspace) i
 // the users are called, also after they were renamed.
 func TestSearch_whereFrequentWordsMeet(t *testing.T) {
 	onEach(t, func(t *testing.T, open storetest.Opener) {
-		const users = 4500 // more than one piece of a posting
+		const users = 3600
 		d := open(t)
 		s := d.Store
 		w := storetest.Workspace(t, s)
 		random := rand.New(rand.NewPCG(5, 6))
 		firsts, lasts := []string{"Anna", "Bo", "Carl"}, []string{"North", "South", "Northwest", "Ax"}
 		var all []directory.User
-		storetest.Write(t, s, func(ctx context.Context, tx *store.Tx) error {
-			all = nil
-			for i := range users {
-				u := storetest.NewUser(w, fmt.Sprint("u", i))
-				u.FirstName, u.LastName = firsts[random.IntN(3)], lasts[random.IntN(4)]
-				if u.FirstName == "Carl" {
-					u.LastName = "Ax" // so that some never meet, and some do seldom
-				}
-				if err := tx.InsertUser(ctx, u); err != nil {
-					return err
-				}
-				all = append(all, u)
+		for i := range users {
+			u := storetest.NewUser(w, fmt.Sprint("u", i))
+			u.FirstName, u.LastName = firsts[random.IntN(3)], lasts[random.IntN(4)]
+			if u.FirstName == "Carl" {
+				u.LastName = "Ax" // so that some never meet, and some do seldom
 			}
-			return nil
-		})
+			all = append(all, u)
+		}
+		// Numbers over the border of a posting's piece.
+		if _, err := d.SQL.ExecContext(t.Context(), `INSERT INTO tally (workspace, name, n) VALUES ($1, 'docs/user', 3000)`, string(w)); err != nil {
+			t.Fatal(err)
+		}
+		for some := range slices.Chunk(all, 300) {
+			storetest.Write(t, s, func(ctx context.Context, tx *store.Tx) error {
+				for _, u := range some {
+					if err := tx.InsertUser(ctx, u); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
 		check := func(when string) {
 			t.Helper()
 			for _, text := range []string{"anna north", "carl north", "carl south", "bo northw", "a n", "bo south example", "north south", "carl ax anna"} {
