@@ -135,18 +135,11 @@ func (t *Tx) ListUsers(ctx context.Context, w id.Workspace, q directory.Query) (
 	if q.Status != "" {
 		l.filter("u.shown = ?", string(q.Status))
 	}
-	words, rare, err := t.rarestFirst(ctx, w, "user", q.Words)
-	if err != nil {
-		return page.Page[directory.User]{}, err
+	possible, err := l.search(ctx, t, w, "user", "u.id", q.Words)
+	if err != nil || !possible {
+		return page.Page[directory.User]{Total: totalOfNone(q.Page)}, err
 	}
-	for i, word := range words {
-		if i == 0 && rare {
-			l.rareWord(w, "user", "u.id", word)
-			continue
-		}
-		l.word(w, "user", "u.id", word)
-	}
-	unfiltered := q.Status == "" && len(words) == 0
+	unfiltered := q.Status == "" && len(q.Words) == 0
 	wantsTotal := q.Page.WithTotal
 	q.Page.WithTotal = wantsTotal && !unfiltered
 	o, valueOf := userOrdering(q.Page.Sort)
@@ -159,6 +152,14 @@ func (t *Tx) ListUsers(ctx context.Context, w id.Workspace, q directory.Query) (
 		out.Total = int(n)
 	}
 	return out, err
+}
+
+// totalOfNone is the total of an empty list: -1 unless it was asked for.
+func totalOfNone(r page.Request) int {
+	if r.WithTotal {
+		return 0
+	}
+	return -1
 }
 
 // InsertGroup satisfies directory.Tx.
