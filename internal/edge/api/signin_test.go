@@ -119,7 +119,7 @@ func TestAdministrators_whole(t *testing.T) {
 	s := newServer(t)
 	ada := s.owner("ada")
 	user := s.call(s.token, "POST", "/api/v1/users", `{"email":"bob@example.com","first_name":"Bob"}`)
-	body := fmt.Sprintf(`{"user":"%s","preset":"key_administrator"}`, user.body["id"])
+	body := fmt.Sprintf(`{"user":%q,"preset":"key_administrator"}`, user.body["id"])
 	a := ada.call("POST", "/api/v1/administrators", body, "Idempotency-Key", "one")
 	s.want(a, http.StatusCreated, "")
 	bob, _ := a.body["id"].(string)
