@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
 // listQuery joins constant fragments into the query of a filtered, sorted and
@@ -44,6 +45,30 @@ func (q *listQuery) rareWord(workspace any, kind, id, word string) {
 	q.where = append(q.where, fmt.Sprintf(
 		"%s IN (SELECT x.id FROM term x WHERE x.workspace = %s AND x.kind = '%s' AND x.term >= %s AND x.term < %s)",
 		id, q.arg(workspace), kind, q.arg(word), q.arg(word+"\U0010ffff")))
+}
+
+// userFilters adds a list's conditions on status and group. The rarer of the rare
+// ones is a set to start from, unless driven says that there is one already; NOT
+// (a <> b) keeps SQLite from starting from an index that leaves too many.
+func (q *listQuery) userFilters(workspace any, in directory.Query, f userFilters, driven bool) {
+	byName := in.Page.Sort == "" || in.Page.Sort == directory.SortName
+	switch {
+	case in.Status == "":
+	case byName && !driven && !f.rareGroup:
+		q.filter("u.shown = ?", string(in.Status)) // the index has this order too
+	case f.rareShown && !driven && !f.rareGroup:
+		q.where = append(q.where, fmt.Sprintf("u.id IN (SELECT s.id FROM directory_user s WHERE s.workspace = %s AND s.shown = %s)", q.arg(workspace), q.arg(string(in.Status))))
+	default:
+		q.filter("NOT (u.shown <> ?)", string(in.Status))
+	}
+	switch {
+	case f.group == "":
+	case f.rareGroup && !driven:
+		q.where = append(q.where, fmt.Sprintf("u.id IN (SELECT m.user_id FROM directory_membership m WHERE m.workspace = %s AND m.group_id = %s)", q.arg(workspace), q.arg(f.group)))
+	default:
+		q.where = append(q.where, fmt.Sprintf(
+			"EXISTS (SELECT 1 FROM directory_membership m WHERE m.workspace = %s AND m.group_id = %s AND m.user_id = u.id)", q.arg(workspace), q.arg(f.group)))
+	}
 }
 
 // insertTerms returns the statement that writes n terms of one row: workspace, kind

@@ -49,3 +49,14 @@ type EmailChanged struct {
 
 // MessageKind returns "mail.email_changed".
 func (EmailChanged) MessageKind() string { return "mail.email_changed" }
+
+// Invitation tells a person that they have an account and how to get in.
+type Invitation struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	By        string    `json:"by"`
+	At        int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.invitation".
+func (Invitation) MessageKind() string { return "mail.invitation" }

@@ -92,6 +92,8 @@ func read(m outbox.Message) (outbox.Recipient, letter, error) {
 		return readAs(m, func(p outbox.APIKeyCreated) (outbox.Recipient, letter) { return p.To, apiKeyCreated(p) })
 	case outbox.EmailChanged{}.MessageKind():
 		return readAs(m, func(p outbox.EmailChanged) (outbox.Recipient, letter) { return p.To, emailChanged(p) })
+	case outbox.Invitation{}.MessageKind():
+		return readAs(m, func(p outbox.Invitation) (outbox.Recipient, letter) { return p.To, invitation(p) })
 	}
 	return outbox.Recipient{}, letter{}, fmt.Errorf("no mail is known of the kind %q", m.Kind)
 }

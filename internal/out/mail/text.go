@@ -19,6 +19,7 @@ type letter struct {
 	Facts    []fact
 	Advice   string // what to do if this was not wanted
 	Action   string // the button that leads to Keyhold
+	Path     string // where it leads there; empty for the start page
 	Footer   string
 }
 
@@ -89,6 +90,25 @@ func emailChanged(p outbox.EmailChanged) letter {
 		Advice: "If you know of this, there is nothing to do: mail about your account goes to the new address from now on. If you do not, tell an administrator of " + workspace + " at once.",
 		Action: "Open " + productName,
 		Footer: "You get this mail, at both addresses, because it is about how your account is reached.",
+	}
+}
+
+func invitation(p outbox.Invitation) letter {
+	workspace := line(p.Workspace)
+	return letter{
+		Subject:  "You are invited to " + workspace,
+		Greeting: greeting(p.To),
+		Lead:     "You have an account in the workspace " + workspace + " now. With it you look after your keys: press the button and sign in with this e-mail address. There is no password.",
+		Facts: facts(
+			fact{"Workspace", p.Workspace},
+			fact{"Your e-mail", p.To.Email},
+			fact{"Invited by", p.By},
+			fact{"Invited", moment(p.At, p.To.Timezone)},
+		),
+		Advice: "If you do not know " + workspace + ", you can ignore this mail: nothing happens until you sign in.",
+		Action: "Open your account",
+		Path:   "app",
+		Footer: "You get this mail because somebody of " + workspace + " made an account for this address.",
 	}
 }
 
