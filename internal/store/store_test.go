@@ -2,6 +2,7 @@ package store
 
 import (
 	"github.com/keyhold/keyhold/internal/flow/join"
+	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 	"github.com/keyhold/keyhold/internal/out/sequencer"
@@ -16,6 +17,7 @@ var (
 	_ signin.Tx         = (*Tx)(nil)
 	_ apikey.Tx         = (*Tx)(nil)
 	_ join.Tx           = (*Tx)(nil)
+	_ leave.Tx          = (*Tx)(nil)
 	_ activity.RecordTx = (*Tx)(nil)
 	_ outbox.WorkTx     = (*Tx)(nil)
 	_ sequencer.Tx      = (*Tx)(nil)

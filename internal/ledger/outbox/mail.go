@@ -62,3 +62,14 @@ type SignInCode struct {
 
 // MessageKind returns "mail.sign_in_code".
 func (SignInCode) MessageKind() string { return "mail.sign_in_code" }
+
+// Invitation tells a person that they have an account and how to get in.
+type Invitation struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	By        string    `json:"by"`
+	At        int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.invitation".
+func (Invitation) MessageKind() string { return "mail.invitation" }

@@ -112,6 +112,25 @@ func signInCode(p outbox.SignInCode, code string) letter {
 	}
 }
 
+func invitation(p outbox.Invitation) letter {
+	workspace := line(p.Workspace)
+	return letter{
+		Subject:  "You are invited to " + workspace,
+		Greeting: greeting(p.To),
+		Lead:     "You have an account in the workspace " + workspace + " now. With it you look after your keys: press the button and sign in with this e-mail address. There is no password.",
+		Facts: facts(
+			fact{"Workspace", p.Workspace},
+			fact{"Your e-mail", p.To.Email},
+			fact{"Invited by", p.By},
+			fact{"Invited", moment(p.At, p.To.Timezone)},
+		),
+		Advice: "If you do not know " + workspace + ", you can ignore this mail: nothing happens until you sign in.",
+		Action: "Open your account",
+		Path:   "/app",
+		Footer: "You get this mail because somebody of " + workspace + " made an account for this address.",
+	}
+}
+
 func greeting(to outbox.Recipient) string {
 	if name := line(to.Name); name != "" {
 		return "Hello " + name + ","
