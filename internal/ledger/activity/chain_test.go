@@ -32,7 +32,7 @@ func newChain(t testing.TB, d storetest.Database, n int) chain {
 	t.Helper()
 	c := chain{Database: d, w: storetest.Workspace(t, d.Store)} // a line itself
 	gate := activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](d.Store), Clock: clock.NewManual(storetest.Start())}
-	c.record = activity.NewRecord(gate)
+	c.record = activity.NewRecord(gate, newSigner(1))
 	for i := range n - 1 {
 		c.add(t, time.Duration(i+1)*time.Second, activity.Event{
 			Action: "user.update", Outcome: activity.Refused, Reason: "reason", Detail: "email", Count: 2, User: "user_1", RPID: "example.org",
