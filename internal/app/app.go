@@ -26,6 +26,7 @@ import (
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
+	"github.com/keyhold/keyhold/internal/out/checkpoint"
 	"github.com/keyhold/keyhold/internal/out/keeper"
 	"github.com/keyhold/keyhold/internal/out/mail"
 	"github.com/keyhold/keyhold/internal/out/sequencer"
@@ -66,6 +67,7 @@ type App struct {
 	metrics   *prometheus.Registry
 	worker    *worker.Worker
 	sequencer *sequencer.Sequencer
+	teller    *checkpoint.Teller
 
 	mu      sync.Mutex
 	cursors map[id.Workspace]secret.Bytes // guarded by mu
@@ -173,7 +175,8 @@ func (a *App) openRooms() error {
 	return nil
 }
 
-// openWaysOut makes the outbox's worker and the sequencer. They run in Serve.
+// openWaysOut makes the outbox's worker, the sequencer and the teller of
+// checkpoints. They run in Serve.
 func (a *App) openWaysOut() error {
 	holder := "server-" + rand.Text()
 	c := worker.Config{Store: store.For[outbox.WorkTx](a.store), Clock: a.clock, Holder: holder, Log: a.log}
@@ -186,6 +189,14 @@ func (a *App) openWaysOut() error {
 	}
 	a.worker = worker.New(c)
 	a.sequencer = sequencer.New(sequencer.Config{Store: store.For[sequencer.Tx](a.store), Clock: a.clock, Holder: holder, Log: a.log})
+	if folder := a.config.Checkpoints; folder != "" {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return wrong("KEYHOLD_CHECKPOINTS", "the folder cannot be made: %v", err)
+		}
+	}
+	a.teller = checkpoint.New(checkpoint.Config{
+		Store: store.For[checkpoint.Tx](a.store), Clock: a.clock, Signer: a.keeper.Signer(), Folder: a.config.Checkpoints, Holder: holder, Log: a.log,
+	})
 	return nil
 }
 

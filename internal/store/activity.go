@@ -165,6 +165,27 @@ func (t *Tx) ListChanges(ctx context.Context, w id.Workspace, from time.Time, li
 		FROM activity WHERE workspace = $1 AND at >= $2 ORDER BY at, id LIMIT $3`, w, millis(from), limit)
 }
 
+// ListDueCheckpoints satisfies checkpoint.Tx.
+func (t *Tx) ListDueCheckpoints(ctx context.Context, after id.Workspace, before time.Time, all bool, limit int) ([]activity.DueCheckpoint, error) {
+	return collect(ctx, t, func(row scanner) (d activity.DueCheckpoint, err error) {
+		err = row.Scan(&d.Workspace, &d.Head.Index, &d.Head.Hash, &d.Name, &d.Email, &d.Language, &d.Timezone)
+		return d, err
+	}, `
+		SELECT h.workspace, h.idx, h.hash, w.name, w.checkpoint_email, w.language, w.timezone
+		FROM activity_head h
+			JOIN workspace w ON w.id = h.workspace
+			LEFT JOIN activity_checkpoint c ON c.workspace = h.workspace
+		WHERE h.workspace > $1 AND h.idx > COALESCE(c.idx, 0) AND COALESCE(c.at, 0) <= $2 AND (w.checkpoint_email <> '' OR $3 = TRUE)
+		ORDER BY h.workspace LIMIT $4`, after, millis(before), all, limit)
+}
+
+// MoveCheckpoint satisfies checkpoint.Tx.
+func (t *Tx) MoveCheckpoint(ctx context.Context, w id.Workspace, index int64, at time.Time) (bool, error) {
+	return t.one(ctx, `
+		INSERT INTO activity_checkpoint (workspace, idx, at) VALUES ($1, $2, $3)
+		ON CONFLICT (workspace) DO UPDATE SET idx = excluded.idx, at = excluded.at WHERE activity_checkpoint.idx < excluded.idx`, w, index, millis(at))
+}
+
 // UnsealedWorkspaces satisfies activity.ChainTx.
 func (t *Tx) UnsealedWorkspaces(ctx context.Context, after id.Workspace, limit int) ([]id.Workspace, error) {
 	return collect(ctx, t, value[id.Workspace], `

@@ -46,6 +46,16 @@ type SignedCheckpoint struct {
 	Signature []byte
 }
 
+// DueCheckpoint is a chain's head of which the outside is to be told, and whom.
+type DueCheckpoint struct {
+	Workspace id.Workspace
+	Head      Head
+	Name      string // the workspace's
+	Email     string // empty for nobody
+	Language  string
+	Timezone  string
+}
+
 const (
 	checkpointVersion = "keyhold/checkpoint/v1"
 	// checkpointLayout is RFC 3339 in UTC with milliseconds, what the clock tells.

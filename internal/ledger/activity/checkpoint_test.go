@@ -203,7 +203,7 @@ func TestParseCheckpoints(t *testing.T) {
 			t.Errorf("ParseCheckpoints(%q) = %d, %v, want %d", text, len(got), err, want)
 		}
 	}
-	for text, want := range map[string]string{"": "no checkpoint", " \n": "no checkpoint", string(raw) + "\nx\n": "line 2: "} {
+	for text, want := range map[string]string{"": "no checkpoint", "\n\n": "no checkpoint", string(raw) + "\nx\n": "line 2: "} {
 		if _, err := activity.ParseCheckpoints([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseCheckpoints(%q) = %v, want an error with %q", text, err, want)
 		}

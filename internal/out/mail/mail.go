@@ -92,6 +92,8 @@ func read(m outbox.Message) (outbox.Recipient, letter, error) {
 		return readAs(m, func(p outbox.APIKeyCreated) (outbox.Recipient, letter) { return p.To, apiKeyCreated(p) })
 	case outbox.EmailChanged{}.MessageKind():
 		return readAs(m, func(p outbox.EmailChanged) (outbox.Recipient, letter) { return p.To, emailChanged(p) })
+	case outbox.ActivityCheckpoint{}.MessageKind():
+		return readAs(m, func(p outbox.ActivityCheckpoint) (outbox.Recipient, letter) { return p.To, activityCheckpoint(p) })
 	}
 	return outbox.Recipient{}, letter{}, fmt.Errorf("no mail is known of the kind %q", m.Kind)
 }
