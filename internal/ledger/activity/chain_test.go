@@ -212,12 +212,12 @@ func TestVerify_namesWhatWasDone(t *testing.T) {
 		}, []string{"9 missing", "9 older"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			chain := newChain(t, d, 9)
-			chain.seal(t)
+			made := newChain(t, d, 9)
+			made.seal(t)
 			for _, query := range c.do {
-				storetest.Exec(t, d, query, chain.w)
+				storetest.Exec(t, d, query, made.w)
 			}
-			damages := chain.verify(t).Damages
+			damages := made.verify(t).Damages
 			for i, want := range c.want {
 				index, what, _ := strings.Cut(want, " ")
 				if i >= len(damages) || fmt.Sprint(damages[i].Index) != index || !strings.Contains(damages[i].What, what) {

@@ -30,6 +30,7 @@ type Export struct {
 	by     auth.Caller
 	q      Query
 	format Format
+	begun  time.Time
 	over   bool
 }
 
@@ -41,19 +42,28 @@ func (s *Record) Export(ctx context.Context, by auth.Caller, q Query, format For
 	if format != CSV && format != JSONLines {
 		return nil, fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: "format", Message: "must be csv or jsonl"})
 	}
-	var end time.Time
+	var begun time.Time
 	err := s.gate.Write(ctx, by, Attempt{Action: "activity.export", Need: auth.ActivitiesRead}, func(ctx context.Context, t RecordTx, _ auth.Standing, now time.Time) (*fault.Error, error) {
-		end = now.Add(time.Millisecond)
+		begun = now
 		return nil, Append(ctx, t, by, Event{Action: "activity.export", Detail: string(format)}, now)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if q.To.IsZero() || q.To.After(end) {
+	if end := begun.Add(time.Millisecond); q.To.IsZero() || q.To.After(end) {
 		q.To = end
 	}
 	q.Page = page.Request{Limit: page.MaxLimit}
-	return &Export{record: s, by: by, q: q, format: format}, nil
+	return &Export{record: s, by: by, q: q, format: format, begun: begun}, nil
+}
+
+// File returns the export's file name and content type.
+func (x *Export) File() (name, contentType string) {
+	name = "activities-" + x.begun.UTC().Format("20060102-150405") + "." + string(x.format)
+	if x.format == CSV {
+		return name, "text/csv; charset=utf-8; header=present"
+	}
+	return name, "application/jsonl; charset=utf-8"
 }
 
 // Next returns the next page, and none after the last. Each page is a snapshot of
