@@ -33,6 +33,7 @@ import (
 	"github.com/keyhold/keyhold/internal/out/worker"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
 )
@@ -56,6 +57,7 @@ type App struct {
 	Join      *join.Service
 	APIKeys   *apikey.Service
 	Record    *activity.Record
+	Overview  *overview.Service
 
 	config    Config
 	options   Options
@@ -172,6 +174,7 @@ func (a *App) openRooms() error {
 	a.Join = join.New(join.Config{Store: store.For[join.Tx](a.store), Clock: a.clock, Keeper: a.keeper, Party: party, LinksSignIn: a.options.LinksSignIn})
 	a.APIKeys = apikey.New(apikey.Config{Store: store.For[apikey.Tx](a.store), Clock: a.clock, Pepper: a.keeper.Pepper()})
 	a.Record = activity.NewRecord(activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](a.store), Clock: a.clock}, a.keeper.Signer())
+	a.Overview = overview.New(store.For[overview.Tx](a.store), a.clock)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/keyhold/keyhold/internal/out/sequencer"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -17,6 +18,7 @@ var (
 	_ signin.Tx         = (*Tx)(nil)
 	_ apikey.Tx         = (*Tx)(nil)
 	_ join.Tx           = (*Tx)(nil)
+	_ overview.Tx       = (*Tx)(nil)
 	_ activity.RecordTx = (*Tx)(nil)
 	_ outbox.WorkTx     = (*Tx)(nil)
 	_ sequencer.Tx      = (*Tx)(nil)
