@@ -73,3 +73,16 @@ type Invitation struct {
 
 // MessageKind returns "mail.invitation".
 func (Invitation) MessageKind() string { return "mail.invitation" }
+
+// ActivityCheckpoint brings whoever keeps them a signed checkpoint of the
+// workspace's activity record.
+type ActivityCheckpoint struct {
+	To         Recipient `json:"to"`
+	Workspace  string    `json:"workspace"`
+	Index      int64     `json:"index"`
+	At         int64     `json:"at"`         // Unix milliseconds
+	Checkpoint string    `json:"checkpoint"` // one line of JSON
+}
+
+// MessageKind returns "mail.activity_checkpoint".
+func (ActivityCheckpoint) MessageKind() string { return "mail.activity_checkpoint" }

@@ -57,6 +57,9 @@ func letterText(l letter, public string) string {
 		b.WriteString("  " + f.Name + ":" + strings.Repeat(" ", width-utf8.RuneCountInString(f.Name)+2) + f.Value + "\n")
 	}
 	b.WriteString("\n")
+	if l.Block != "" {
+		b.WriteString(l.Block + "\n\n")
+	}
 	paragraph(l.Advice)
 	paragraph(l.Action + ": " + public)
 	b.WriteString("-- \n")

@@ -103,6 +103,8 @@ func (s *Mailer) read(m outbox.Message) (outbox.Recipient, letter, error) {
 		})
 	case outbox.Invitation{}.MessageKind():
 		return readAs(m, func(p outbox.Invitation) (outbox.Recipient, letter) { return p.To, invitation(p) })
+	case outbox.ActivityCheckpoint{}.MessageKind():
+		return readAs(m, func(p outbox.ActivityCheckpoint) (outbox.Recipient, letter) { return p.To, activityCheckpoint(p) })
 	}
 	return outbox.Recipient{}, letter{}, fmt.Errorf("no mail is known of the kind %q", m.Kind)
 }
