@@ -86,3 +86,33 @@ type ActivityCheckpoint struct {
 
 // MessageKind returns "mail.activity_checkpoint".
 func (ActivityCheckpoint) MessageKind() string { return "mail.activity_checkpoint" }
+
+// PasskeyWaits tells an owner that an administrator registered a passkey in the app,
+// which opens the panel once another administrator has confirmed it.
+type PasskeyWaits struct {
+	To            Recipient `json:"to"`
+	Workspace     string    `json:"workspace"`
+	Administrator string    `json:"administrator"` // the id
+	Holder        string    `json:"holder"`
+	HolderEmail   string    `json:"holder_email"`
+	Passkey       string    `json:"passkey"`
+	At            int64     `json:"at"` // Unix milliseconds
+	IP            string    `json:"ip"`
+	Agent         string    `json:"agent"`
+}
+
+// MessageKind returns "mail.passkey_waits".
+func (PasskeyWaits) MessageKind() string { return "mail.passkey_waits" }
+
+// AdministratorAdded tells a person that they became an administrator, and how they
+// get into the panel.
+type AdministratorAdded struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	By        string    `json:"by"`
+	Owner     bool      `json:"owner"`
+	At        int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.administrator_added".
+func (AdministratorAdded) MessageKind() string { return "mail.administrator_added" }

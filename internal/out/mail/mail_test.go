@@ -82,6 +82,11 @@ func samples() map[string]outbox.Payload {
 			To: outbox.Recipient{Email: "ada@old.example", Timezone: "America/New_York"}, Workspace: "Example & Sons",
 			Old: "ada@old.example", New: "ada@new.example", By: "Grace Hopper", At: at,
 		},
+		"passkey_waits": outbox.PasskeyWaits{
+			To: ada(), Workspace: "Example & Sons", Administrator: "adm_01jt0000000000000000000000", Holder: "Grace Hopper", HolderEmail: "grace@example.com",
+			Passkey: "Passkey of 5 July 2026", At: at, IP: "192.0.2.3", Agent: "Firefox/140",
+		},
+		"administrator_added": outbox.AdministratorAdded{To: ada(), Workspace: "Example & Sons", By: "Grace Hopper", At: at},
 		"sign_in_code": outbox.SignInCode{
 			To: ada(), Code: "code_01jt0000000000000000000000", ExpiresAt: at, IP: "192.0.2.3", Agent: "Firefox/140",
 		},
@@ -195,6 +200,8 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 		outbox.EmailChanged{To: to, Workspace: evil, Old: evil, New: evil, By: evil},
 		outbox.SignInCode{To: to, Code: evil, IP: evil, Agent: evil},
 		outbox.ActivityCheckpoint{To: to, Workspace: evil, Checkpoint: evil},
+		outbox.PasskeyWaits{To: to, Workspace: evil, Administrator: evil, Holder: evil, HolderEmail: evil, Passkey: evil, IP: evil, Agent: evil},
+		outbox.AdministratorAdded{To: to, Workspace: evil, By: evil},
 	} {
 		raw, e := composed(t, s, p)
 		head, _, _ := bytes.Cut(raw, []byte("\r\n\r\n"))

@@ -150,6 +150,49 @@ func activityCheckpoint(p outbox.ActivityCheckpoint) letter {
 	}
 }
 
+func passkeyWaits(p outbox.PasskeyWaits) letter {
+	workspace := line(p.Workspace)
+	return letter{
+		Subject:  "A passkey waits for your confirmation",
+		Greeting: greeting(p.To),
+		Lead:     "An administrator of " + workspace + " registered a passkey in the app. It opens the panel once another administrator has confirmed it.",
+		Facts: facts(
+			fact{"Administrator", p.Holder},
+			fact{"E-mail", p.HolderEmail},
+			fact{"Passkey", p.Passkey},
+			fact{"Registered", moment(p.At, p.To.Timezone)},
+			fact{"IP address", p.IP},
+			fact{"Browser", p.Agent},
+		),
+		Advice: "Ask them in person or by telephone before you confirm it: whoever reads their mail could have registered it. If they know nothing of it, remove it.",
+		Action: "Look at the passkey",
+		Path:   "/administrators/" + line(p.Administrator),
+		Footer: "You get this mail because you are an owner of " + workspace + ".",
+	}
+}
+
+func administratorAdded(p outbox.AdministratorAdded) letter {
+	workspace := line(p.Workspace)
+	role := "an administrator"
+	if p.Owner {
+		role = "an owner"
+	}
+	return letter{
+		Subject:  "You are now " + role + " of " + workspace,
+		Greeting: greeting(p.To),
+		Lead: "You were made " + role + " of the workspace " + workspace + ". To get into its panel, sign in to the app with a code by e-mail, " +
+			"add a passkey there, and ask another administrator to confirm it.",
+		Facts: facts(
+			fact{"Made by", p.By},
+			fact{"Made", moment(p.At, p.To.Timezone)},
+		),
+		Advice: "If you did not expect this, ask whoever made you " + role + " before you do anything.",
+		Action: "Sign in to the app",
+		Path:   "/app",
+		Footer: "You get this mail because it is about what you may do in " + workspace + ".",
+	}
+}
+
 func greeting(to outbox.Recipient) string {
 	if name := line(to.Name); name != "" {
 		return "Hello " + name + ","
