@@ -28,12 +28,14 @@ import (
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
+	"github.com/keyhold/keyhold/internal/out/checkpoint"
 	"github.com/keyhold/keyhold/internal/out/keeper"
 	"github.com/keyhold/keyhold/internal/out/mail"
 	"github.com/keyhold/keyhold/internal/out/sequencer"
 	"github.com/keyhold/keyhold/internal/out/worker"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
 )
@@ -57,6 +59,7 @@ type App struct {
 	Join      *join.Service
 	APIKeys   *apikey.Service
 	Record    *activity.Record
+	Overview  *overview.Service
 
 	config    Config
 	options   Options
@@ -68,6 +71,7 @@ type App struct {
 	metrics   *prometheus.Registry
 	worker    *worker.Worker
 	sequencer *sequencer.Sequencer
+	teller    *checkpoint.Teller
 
 	mu      sync.Mutex
 	cursors map[id.Workspace]secret.Bytes // guarded by mu
@@ -171,11 +175,13 @@ func (a *App) openRooms() error {
 	a.SignIn = signin.New(signin.Config{Store: store.For[signin.Tx](a.store), Clock: a.clock, Party: party, LinksSignIn: a.options.LinksSignIn, CodeKey: a.codeKey()})
 	a.Join = join.New(join.Config{Store: store.For[join.Tx](a.store), Clock: a.clock, Keeper: a.keeper, Party: party, LinksSignIn: a.options.LinksSignIn})
 	a.APIKeys = apikey.New(apikey.Config{Store: store.For[apikey.Tx](a.store), Clock: a.clock, Pepper: a.keeper.Pepper()})
-	a.Record = activity.NewRecord(activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](a.store), Clock: a.clock})
+	a.Record = activity.NewRecord(activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](a.store), Clock: a.clock}, a.keeper.Signer())
+	a.Overview = overview.New(store.For[overview.Tx](a.store), a.clock)
 	return nil
 }
 
-// openWaysOut makes the outbox's worker and the sequencer. They run in Serve.
+// openWaysOut makes the outbox's worker, the sequencer and the teller of
+// checkpoints. They run in Serve.
 func (a *App) openWaysOut() error {
 	holder := "server-" + rand.Text()
 	c := worker.Config{Store: store.For[outbox.WorkTx](a.store), Clock: a.clock, Holder: holder, Log: a.log}
@@ -188,6 +194,14 @@ func (a *App) openWaysOut() error {
 	}
 	a.worker = worker.New(c)
 	a.sequencer = sequencer.New(sequencer.Config{Store: store.For[sequencer.Tx](a.store), Clock: a.clock, Holder: holder, Log: a.log})
+	if folder := a.config.Checkpoints; folder != "" {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return wrong("KEYHOLD_CHECKPOINTS", "the folder cannot be made: %v", err)
+		}
+	}
+	a.teller = checkpoint.New(checkpoint.Config{
+		Store: store.For[checkpoint.Tx](a.store), Clock: a.clock, Signer: a.keeper.Signer(), Folder: a.config.Checkpoints, Holder: holder, Log: a.log,
+	})
 	return nil
 }
 

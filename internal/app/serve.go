@@ -52,7 +52,7 @@ func (a *App) Handler(version string) (http.Handler, error) {
 	mux := http.NewServeMux()
 	cursors := kit.Cursors{Secrets: a.cursorSecret}
 	if err := api.Register(mux, api.Config{
-		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, APIKeys: a.APIKeys, SignIn: a.SignIn, Record: a.Record, Version: version,
+		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, APIKeys: a.APIKeys, SignIn: a.SignIn, Record: a.Record, Overview: a.Overview, Version: version,
 	}); err != nil {
 		return nil, err
 	}
@@ -117,8 +117,8 @@ func (a *App) mayReadMetrics(r *http.Request) bool {
 	return err == nil && peer.Addr().Unmap().IsLoopback()
 }
 
-// Serve runs the server on the listener, with the outbox's worker, the sequencer
-// and the admin socket, until ctx ends. Then it takes no new requests, lets those
+// Serve runs the server on the listener, with the outbox's worker, the sequencer,
+// the teller of checkpoints and the admin socket, until ctx ends. Then it takes no new requests, lets those
 // under way end, and returns. ready is called once requests are answered.
 func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready func()) error {
 	h, err := a.Handler(version)
@@ -134,6 +134,7 @@ func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready f
 	var owned sync.WaitGroup
 	owned.Go(func() { a.worker.Run(background) })
 	owned.Go(func() { a.sequencer.Run(background) })
+	owned.Go(func() { a.teller.Run(background) })
 
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,

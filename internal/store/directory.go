@@ -128,28 +128,31 @@ func userOrdering(sort string) (ordering, func(directory.User) string) {
 
 func number(at time.Time) string { return strconv.FormatInt(millis(at), 10) }
 
-// ListUsers satisfies directory.Tx.
+// ListUsers satisfies directory.Tx. Of the conditions, one that few users fulfil
+// finds them before they are sorted; otherwise they are walked in their order and
+// the conditions asked of each.
 func (t *Tx) ListUsers(ctx context.Context, w id.Workspace, q directory.Query) (page.Page[directory.User], error) {
 	l := &listQuery{from: "directory_user u"}
 	l.filter("u.workspace = ?", w)
-	if q.Status != "" {
-		l.filter("u.shown = ?", string(q.Status))
-	}
-	possible, err := l.search(ctx, t, w, "user", "u.id", q.Words)
+	possible, narrowed, err := l.search(ctx, t, w, "user", "u.id", q.Words)
 	if err != nil || !possible {
 		return page.Page[directory.User]{Total: totalOfNone(q.Page)}, err
 	}
-	unfiltered := q.Status == "" && len(q.Words) == 0
+	f, err := t.userFilters(ctx, w, q)
+	if err != nil {
+		return page.Page[directory.User]{}, err
+	}
+	l.userFilters(w, q, f, narrowed)
+	// Without words and with one filter at most, a tally knows how many there are.
+	tallied := len(q.Words) == 0 && (q.Status == "" || f.group == "")
 	wantsTotal := q.Page.WithTotal
-	q.Page.WithTotal = wantsTotal && !unfiltered
+	q.Page.WithTotal = wantsTotal && !tallied
 	o, valueOf := userOrdering(q.Page.Sort)
 	out, err := list(ctx, t, l, userColumns, o, "u.id", q.Page, scanUser, func(u directory.User) page.Position {
 		return page.Position{Value: valueOf(u), ID: string(u.ID)}
 	})
-	if err == nil && wantsTotal && unfiltered {
-		var n int64
-		n, err = t.tally(ctx, w, "users")
-		out.Total = int(n)
+	if err == nil && wantsTotal && tallied {
+		out.Total = int(f.fewest)
 	}
 	return out, err
 }
@@ -162,45 +165,79 @@ func totalOfNone(r page.Request) int {
 	return -1
 }
 
-// InsertGroup satisfies directory.Tx.
-func (t *Tx) InsertGroup(ctx context.Context, g directory.Group) error {
-	return t.must(ctx, `
-		INSERT INTO directory_group (id, workspace, name, name_fold, description, builtin, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`, g.ID, g.Workspace, g.Name, directory.Fold(g.Name), g.Description, g.Builtin, millis(g.CreatedAt))
+// userFilters is what the tallies say of a list's filters.
+type userFilters struct {
+	group     id.Group // zero for none and for Everyone
+	rareShown bool     // few users are of the status
+	rareGroup bool     // few users are in the group
+	fewest    int64    // how many the rarer of the filters leaves
 }
 
-// GroupNameTaken satisfies directory.Tx.
-func (t *Tx) GroupNameTaken(ctx context.Context, w id.Workspace, folded string) (bool, error) {
-	return t.exists(ctx, `SELECT 1 FROM directory_group WHERE workspace = $1 AND name_fold = $2`, w, folded)
+// userFilters looks up how many users each filter leaves.
+func (t *Tx) userFilters(ctx context.Context, w id.Workspace, q directory.Query) (userFilters, error) {
+	total, err := t.tally(ctx, w, "users")
+	f := userFilters{fewest: total}
+	if err != nil {
+		return f, err
+	}
+	if q.Status != "" {
+		n, err := t.tally(ctx, w, "users/"+string(q.Status))
+		if err != nil {
+			return f, err
+		}
+		f.rareShown, f.fewest = isRare(n, total), min(f.fewest, n)
+	}
+	if q.Group == "" {
+		return f, nil
+	}
+	g, found, err := t.FindGroup(ctx, w, q.Group)
+	if err != nil || found && g.Builtin {
+		return f, err
+	}
+	f.group = q.Group
+	f.rareGroup, f.fewest = isRare(int64(g.Members), total), min(f.fewest, int64(g.Members))
+	return f, nil
 }
 
-func scanGroup(row scanner) (g directory.Group, err error) {
-	var created int64
-	err = row.Scan(&g.ID, &g.Workspace, &g.Name, &g.Description, &g.Builtin, &created)
-	g.CreatedAt = moment(created)
-	return g, err
+// isRare says whether n of total rows are better found and sorted than met while
+// walking: found costs about n steps, and a page of a walk about total/n for each
+// of its rows, or many more if those sought lie together at its end.
+func isRare(n, total int64) bool { return n <= 5000 || n*n <= total*page.DefaultLimit }
+
+// CountUsers satisfies directory.Tx.
+func (t *Tx) CountUsers(ctx context.Context, w id.Workspace) (directory.Counts, error) {
+	var n directory.Counts
+	for name, to := range map[string]*int{
+		"users": &n.Total, "users/not_invited": &n.NotInvited, "users/pending": &n.Pending, "users/active": &n.Active, "users/suspended": &n.Suspended,
+	} {
+		v, err := t.tally(ctx, w, name)
+		if err != nil {
+			return n, err
+		}
+		*to = int(v)
+	}
+	return n, nil
 }
 
-// ListGroups satisfies directory.Tx.
-func (t *Tx) ListGroups(ctx context.Context, w id.Workspace) ([]directory.Group, error) {
-	return collect(ctx, t, scanGroup, `
-		SELECT id, workspace, name, description, builtin, created_at FROM directory_group
-		WHERE workspace = $1 ORDER BY builtin DESC, name_fold, id LIMIT 1000`, w)
+// inviteRate names the row that says when a user was invited.
+func inviteRate(w id.Workspace, u id.User) string { return string(w) + "/invite/" + string(u) }
+
+// TakeInvitation satisfies directory.Tx.
+func (t *Tx) TakeInvitation(ctx context.Context, w id.Workspace, u id.User, now time.Time, every time.Duration) (bool, error) {
+	return t.one(ctx, `
+		INSERT INTO signin_rate (name, since, n) VALUES ($1, $2, 1)
+		ON CONFLICT (name) DO UPDATE SET since = excluded.since WHERE signin_rate.since <= $3`,
+		inviteRate(w, u), millis(now), millis(now.Add(-every)))
 }
 
-// ListUserGroups satisfies directory.Tx.
-func (t *Tx) ListUserGroups(ctx context.Context, w id.Workspace, u id.User) ([]directory.Group, error) {
-	return collect(ctx, t, scanGroup, `
-		SELECT g.id, g.workspace, g.name, g.description, g.builtin, g.created_at FROM directory_group g
-		WHERE g.workspace = $1 AND (g.builtin = TRUE OR EXISTS (
-			SELECT 1 FROM directory_membership m WHERE m.workspace = g.workspace AND m.group_id = g.id AND m.user_id = $2))
-		ORDER BY g.builtin DESC, g.name_fold, g.id LIMIT 1000`, w, u)
-}
-
-// InsertMembership satisfies directory.Tx.
-func (t *Tx) InsertMembership(ctx context.Context, w id.Workspace, g id.Group, u id.User, now time.Time) error {
-	return t.must(ctx, `
-		INSERT INTO directory_membership (workspace, group_id, user_id, created_at) VALUES ($1, $2, $3, $4)`, w, g, u, millis(now))
+// MarkUserInvited satisfies directory.Tx.
+func (t *Tx) MarkUserInvited(ctx context.Context, w id.Workspace, u id.User) error {
+	changed, err := t.one(ctx, `
+		UPDATE directory_user SET status = 'pending', revision = revision + 1 WHERE workspace = $1 AND id = $2 AND status = 'not_invited'`, w, u)
+	if err != nil || !changed {
+		return err
+	}
+	return t.reshow(ctx, w, u)
 }
 
 // HeldPermissions satisfies directory.Tx.

@@ -19,6 +19,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/tx"
 	"github.com/keyhold/keyhold/internal/flow/join"
+	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
@@ -40,7 +41,8 @@ func latchRaces() []latchRace {
 		{"one e-mail address", "/user_names", raceEmail},
 		{"one name of a group", "/group_names", raceGroup},
 		{"one first owner", "/first_owner", raceOwner},
-		{"an owner stays", "/owners", raceLastOwner},
+		{"one owner stays", "/owners", raceLastOwner},
+		{"an owner stays an administrator", "/owners", raceLastOwnerRemoved},
 		{"a passkey of an administrator stays", "/passkeys", raceLastPasskey},
 	}
 }
@@ -58,11 +60,13 @@ func (u unlatched[T]) Write(ctx context.Context, fn tx.Func[T]) error {
 type (
 	directoryUnlatched struct{ directory.Tx }
 	joinUnlatched      struct{ join.Tx }
+	leaveUnlatched     struct{ leave.Tx }
 	signinUnlatched    struct{ signin.Tx }
 )
 
 func (directoryUnlatched) Latch(context.Context, string) error { return nil }
 func (joinUnlatched) Latch(context.Context, string) error      { return nil }
+func (leaveUnlatched) Latch(context.Context, string) error     { return nil }
 func (signinUnlatched) Latch(context.Context, string) error    { return nil }
 
 func signinOf(s *store.Store, latched bool) *signin.Service {
@@ -73,7 +77,7 @@ func signinOf(s *store.Store, latched bool) *signin.Service {
 	return signin.New(signin.Config{Store: run, Clock: clock.NewManual(storetest.Start())})
 }
 
-func raceLastOwner(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error {
+func raceLastOwnerRemoved(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error {
 	w := storetest.Workspace(t, s)
 	room, by := signinOf(s, latched), auth.Job(w, "race")
 	remove := func(name string) func() error {
@@ -135,7 +139,7 @@ func raceEmail(t *testing.T, s *store.Store, latched bool, round int) [2]func() 
 func raceGroup(t *testing.T, s *store.Store, latched bool, round int) [2]func() error {
 	room, by := directoryOf(s, latched), auth.Job(storetest.Workspace(t, s), "race")
 	create := func() error {
-		_, err := room.CreateGroup(t.Context(), by, fmt.Sprint("Night shift ", round), "")
+		_, err := room.CreateGroup(t.Context(), by, directory.NewGroup{Name: fmt.Sprint("Night shift ", round)})
 		return err
 	}
 	return [2]func() error{create, create}
@@ -159,6 +163,23 @@ func raceOwner(t *testing.T, s *store.Store, latched bool, _ int) [2]func() erro
 				key := signin.Passkey{ID: id.New[id.KindPasskey](storetest.Start()), Workspace: w, User: u.ID, CredentialID: []byte(u.ID), Record: []byte("{}"), ConfirmedAt: storetest.Start()}
 				return nil, errors.Join(t.InsertAdministrator(ctx, owner), t.InsertPasskey(ctx, key))
 			})
+		}
+	}
+	return out
+}
+
+func raceLastOwner(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error {
+	run := store.For[leave.Tx](s)
+	if !latched {
+		run = unlatched[leave.Tx]{run, func(t leave.Tx) leave.Tx { return leaveUnlatched{t} }}
+	}
+	flow, w := leave.New(run, clock.NewManual(storetest.Start())), storetest.Workspace(t, s)
+	var out [2]func() error
+	for i, name := range []string{"ada", "bob"} {
+		owner := storetest.Administrator(t, s, w, name)
+		out[i] = func() error {
+			_, err := flow.Suspend(t.Context(), auth.Job(w, "race"), owner.User, leave.Options{})
+			return err
 		}
 	}
 	return out

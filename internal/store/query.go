@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
 // listQuery joins constant fragments into the query of a filtered, sorted and
@@ -45,6 +46,30 @@ func (q *listQuery) rareWord(workspace any, kind, id, word string) {
 	q.where = append(q.where, fmt.Sprintf(
 		"%s IN (SELECT x.id FROM term x WHERE x.workspace = %s AND x.kind = '%s' AND x.term >= %s AND x.term < %s)",
 		id, q.arg(workspace), kind, q.arg(word), q.arg(word+"\U0010ffff")))
+}
+
+// userFilters adds a list's conditions on status and group. The rarer of the rare
+// ones is a set to start from, unless driven says that there is one already; NOT
+// (a <> b) keeps SQLite from starting from an index that leaves too many.
+func (q *listQuery) userFilters(workspace any, in directory.Query, f userFilters, driven bool) {
+	byName := in.Page.Sort == "" || in.Page.Sort == directory.SortName
+	switch {
+	case in.Status == "":
+	case byName && !driven && !f.rareGroup:
+		q.filter("u.shown = ?", string(in.Status)) // the index has this order too
+	case f.rareShown && !driven && !f.rareGroup:
+		q.where = append(q.where, fmt.Sprintf("u.id IN (SELECT s.id FROM directory_user s WHERE s.workspace = %s AND s.shown = %s)", q.arg(workspace), q.arg(string(in.Status))))
+	default:
+		q.filter("NOT (u.shown <> ?)", string(in.Status))
+	}
+	switch {
+	case f.group == "":
+	case f.rareGroup && !driven:
+		q.where = append(q.where, fmt.Sprintf("u.id IN (SELECT m.user_id FROM directory_membership m WHERE m.workspace = %s AND m.group_id = %s)", q.arg(workspace), q.arg(f.group)))
+	default:
+		q.where = append(q.where, fmt.Sprintf(
+			"EXISTS (SELECT 1 FROM directory_membership m WHERE m.workspace = %s AND m.group_id = %s AND m.user_id = u.id)", q.arg(workspace), q.arg(f.group)))
+	}
 }
 
 // insertTerms returns the statement that writes n terms of one row: workspace, kind
@@ -92,12 +117,12 @@ func upsertPostings(n int) string {
 
 // search adds the conditions that a row has all the words, in the way that costs
 // the least: one rare word finds the rows; of frequent ones the postings say where
-// they meet; else the rows are walked in their order and asked. It returns false if
-// no row can be found.
-func (q *listQuery) search(ctx context.Context, t *Tx, workspace id.Workspace, kind, column string, words []string) (bool, error) {
+// they meet; else the rows are walked in their order and asked. possible is false if
+// no row can be found, narrowed is true if few are found before they are sorted.
+func (q *listQuery) search(ctx context.Context, t *Tx, workspace id.Workspace, kind, column string, words []string) (possible, narrowed bool, err error) {
 	words, rare, err := t.rarestFirst(ctx, workspace, kind, words)
 	if err != nil || len(words) == 0 {
-		return true, err
+		return true, false, err
 	}
 	if rare {
 		q.rareWord(workspace, kind, column, words[0])
@@ -105,16 +130,17 @@ func (q *listQuery) search(ctx context.Context, t *Tx, workspace id.Workspace, k
 	} else {
 		docs, few, err := t.whereWordsMeet(ctx, workspace, kind, words)
 		if err != nil || few && len(docs) == 0 {
-			return false, err
+			return false, false, err
 		}
 		if few {
 			q.numbered(workspace, kind, column, docs)
 		}
+		narrowed = few
 	}
 	for _, word := range words {
 		q.word(workspace, kind, column, word)
 	}
-	return true, nil
+	return true, rare || narrowed, nil
 }
 
 // ordering is one way to sort a list: a column and whether it holds numbers.

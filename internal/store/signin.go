@@ -6,7 +6,6 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/id"
-	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -222,17 +221,10 @@ func (t *Tx) FindPeopleByEmail(ctx context.Context, folded string) ([]signin.Per
 
 // MarkUserSeen satisfies signin.Tx. It keeps the tallies of the statuses.
 func (t *Tx) MarkUserSeen(ctx context.Context, w id.Workspace, u id.User, now time.Time) error {
-	shown, found, err := find(ctx, t, value[string], `SELECT shown FROM directory_user WHERE workspace = $1 AND id = $2`, w, u)
+	found, err := t.one(ctx, `
+		UPDATE directory_user SET status = 'active', last_activity_at = $3 WHERE workspace = $1 AND id = $2`, w, u, millis(now))
 	if err != nil || !found {
 		return err
 	}
-	next := shown
-	if shown != string(directory.Suspended) {
-		next = string(directory.Active)
-	}
-	if err := t.must(ctx, `
-		UPDATE directory_user SET status = 'active', shown = $3, last_activity_at = $4 WHERE workspace = $1 AND id = $2`, w, u, next, millis(now)); err != nil {
-		return err
-	}
-	return t.moveTally(ctx, w, "users/"+shown, "users/"+next)
+	return t.reshow(ctx, w, u)
 }

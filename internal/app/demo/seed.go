@@ -136,7 +136,7 @@ func (s *seeder) fill(ctx context.Context, w id.Workspace) error {
 		return err
 	}
 	for _, g := range groups {
-		made, err := s.app.Directory.CreateGroup(ctx, by, g.name, g.description)
+		made, err := s.app.Directory.CreateGroup(ctx, by, directory.NewGroup{Name: g.name, Description: g.description})
 		if err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -43,6 +44,7 @@ type Config struct {
 	APIKeys   *apikey.Service
 	SignIn    *signin.Service
 	Record    *activity.Record
+	Overview  *overview.Service
 	Version   string
 }
 
@@ -79,6 +81,7 @@ func Register(mux *http.ServeMux, c Config) error {
 	a.registerUsers()
 	a.registerActivities()
 	a.registerAPIKeys()
+	a.registerStatistics()
 
 	document, err := json.Marshal(a.huma.OpenAPI())
 	if err != nil {

@@ -147,6 +147,7 @@ func (k *Kit) Observe(next http.Handler) http.Handler {
 		defer func() {
 			if p := recover(); p != nil {
 				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					k.finish(r, rec, e, watch.Elapsed())
 					panic(p)
 				}
 				e.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

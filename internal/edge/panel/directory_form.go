@@ -9,6 +9,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
@@ -84,7 +85,7 @@ func (p *Panel) newUser(w http.ResponseWriter, r *http.Request, v visit) error {
 }
 
 func (p *Panel) showNewUser(w http.ResponseWriter, r *http.Request, v visit, form url.Values, f *fault.Error) error {
-	groups, err := p.c.Directory.Groups(r.Context(), v.caller)
+	groups, err := p.c.Directory.ListGroups(r.Context(), v.caller, "", directory.GroupQuery{Page: page.Request{Limit: page.MaxLimit}})
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (p *Panel) showNewUser(w http.ResponseWriter, r *http.Request, v visit, for
 		Action: "/users", Save: textNewUserSave, Cancel: "/users", HasGroups: true,
 	}
 	view.fill(form, f, nil)
-	for _, g := range groups {
+	for _, g := range groups.Items {
 		if !g.Builtin {
 			view.Groups = append(view.Groups, choice{
 				Name: "groups", Value: string(g.ID), Label: g.Name, Help: g.Description, Checked: slices.Contains(form["groups"], string(g.ID)),

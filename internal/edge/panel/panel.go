@@ -28,7 +28,7 @@ type Directory interface {
 	Find(ctx context.Context, by auth.Caller, user id.User) (directory.User, []directory.Group, error)
 	Create(ctx context.Context, by auth.Caller, n directory.NewUser) (directory.User, error)
 	Update(ctx context.Context, by auth.Caller, user id.User, c directory.Change, ifRevision int64) (directory.User, error)
-	Groups(ctx context.Context, by auth.Caller) ([]directory.Group, error)
+	ListGroups(ctx context.Context, by auth.Caller, text string, q directory.GroupQuery) (page.Page[directory.Group], error)
 }
 
 // SignIn is what the panel asks of the sign-in room.

@@ -124,8 +124,8 @@ func (w *world) Update(_ context.Context, _ auth.Caller, _ id.User, c directory.
 	return w.users[0], w.fault
 }
 
-func (w *world) Groups(context.Context, auth.Caller) ([]directory.Group, error) {
-	return []directory.Group{{ID: "grp_0", Name: "Everyone", Builtin: true}, {ID: staff, Name: "Staff", Description: "Who works here."}}, nil
+func (w *world) ListGroups(context.Context, auth.Caller, string, directory.GroupQuery) (page.Page[directory.Group], error) {
+	return page.Page[directory.Group]{Items: []directory.Group{{ID: "grp_0", Name: "Everyone", Builtin: true}, {ID: staff, Name: "Staff", Description: "Who works here."}}, Total: 2}, nil
 }
 
 func (w *world) BeginSignIn(context.Context, auth.Caller) (signin.Challenge, error) {

@@ -63,6 +63,30 @@ type SignInCode struct {
 // MessageKind returns "mail.sign_in_code".
 func (SignInCode) MessageKind() string { return "mail.sign_in_code" }
 
+// Invitation tells a person that they have an account and how to get in.
+type Invitation struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	By        string    `json:"by"`
+	At        int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.invitation".
+func (Invitation) MessageKind() string { return "mail.invitation" }
+
+// ActivityCheckpoint brings whoever keeps them a signed checkpoint of the
+// workspace's activity record.
+type ActivityCheckpoint struct {
+	To         Recipient `json:"to"`
+	Workspace  string    `json:"workspace"`
+	Index      int64     `json:"index"`
+	At         int64     `json:"at"`         // Unix milliseconds
+	Checkpoint string    `json:"checkpoint"` // one line of JSON
+}
+
+// MessageKind returns "mail.activity_checkpoint".
+func (ActivityCheckpoint) MessageKind() string { return "mail.activity_checkpoint" }
+
 // PasskeyWaits tells an owner that an administrator registered a passkey in the app,
 // which opens the panel once another administrator has confirmed it.
 type PasskeyWaits struct {

@@ -105,6 +105,10 @@ func (s *Mailer) read(m outbox.Message) (outbox.Recipient, letter, error) {
 		return readAs(m, func(p outbox.SignInCode) (outbox.Recipient, letter) {
 			return p.To, signInCode(p, token.EmailCode(s.codes, p.Code))
 		})
+	case outbox.Invitation{}.MessageKind():
+		return readAs(m, func(p outbox.Invitation) (outbox.Recipient, letter) { return p.To, invitation(p) })
+	case outbox.ActivityCheckpoint{}.MessageKind():
+		return readAs(m, func(p outbox.ActivityCheckpoint) (outbox.Recipient, letter) { return p.To, activityCheckpoint(p) })
 	}
 	return outbox.Recipient{}, letter{}, fmt.Errorf("no mail is known of the kind %q", m.Kind)
 }

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -17,6 +18,7 @@ type letter struct {
 	Greeting string
 	Lead     string
 	Facts    []fact
+	Block    string // a line to be copied as it stands, "" for none
 	Advice   string // what to do if this was not wanted
 	Action   string // the button that leads to Keyhold
 	Path     string // the page that it leads to, "" for the start
@@ -112,6 +114,42 @@ func signInCode(p outbox.SignInCode, code string) letter {
 	}
 }
 
+func invitation(p outbox.Invitation) letter {
+	workspace := line(p.Workspace)
+	return letter{
+		Subject:  "You are invited to " + workspace,
+		Greeting: greeting(p.To),
+		Lead:     "You have an account in the workspace " + workspace + " now. With it you look after your keys: press the button and sign in with this e-mail address. There is no password.",
+		Facts: facts(
+			fact{"Workspace", p.Workspace},
+			fact{"Your e-mail", p.To.Email},
+			fact{"Invited by", p.By},
+			fact{"Invited", moment(p.At, p.To.Timezone)},
+		),
+		Advice: "If you do not know " + workspace + ", you can ignore this mail: nothing happens until you sign in.",
+		Action: "Open your account",
+		Path:   "/app",
+		Footer: "You get this mail because somebody of " + workspace + " made an account for this address.",
+	}
+}
+
+func activityCheckpoint(p outbox.ActivityCheckpoint) letter {
+	workspace := line(p.Workspace)
+	return letter{
+		Subject:  "Checkpoint of the activity record of " + workspace,
+		Greeting: greeting(p.To),
+		Lead:     "This is how the activity record of the workspace " + workspace + " ended. Keep this mail where nobody who can change the database can reach it.",
+		Facts: facts(
+			fact{"Lines", strconv.FormatInt(p.Index, 10)},
+			fact{"At", moment(p.At, p.To.Timezone)},
+		),
+		Block:  clean(p.Checkpoint, maxBlock),
+		Advice: "To prove later that no line was cut off or rewritten, save the checkpoint above to a file and run: keyhold activity verify --checkpoint FILE. Or paste it into the page Activities, under Verify the record.",
+		Action: "Open " + productName,
+		Footer: "You get this mail because your address is set for checkpoints in the settings of " + workspace + ". One is sent in every hour in which something happened.",
+	}
+}
+
 func passkeyWaits(p outbox.PasskeyWaits) letter {
 	workspace := line(p.Workspace)
 	return letter{
@@ -187,12 +225,18 @@ func moment(ms int64, timezone string) string {
 
 const layout = "Monday, 2 January 2006, 15:04"
 
-// maxLine bounds each text that comes from people or their browsers, in runes.
-const maxLine = 300
+// maxLine bounds each text that comes from people or their browsers, in runes, and
+// maxBlock each that is to be copied: a line of mail may have no more.
+const (
+	maxLine  = 300
+	maxBlock = 900
+)
 
 // line makes one bounded line of foreign text: without controls, and without the
 // marks that turn the direction of what follows.
-func line(s string) string {
+func line(s string) string { return clean(s, maxLine) }
+
+func clean(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsControl(r), r == '\u2028', r == '\u2029':
@@ -203,8 +247,8 @@ func line(s string) string {
 		return r
 	}, strings.ToValidUTF8(s, "\ufffd"))
 	runes := []rune(strings.Join(strings.Fields(s), " "))
-	if len(runes) > maxLine {
-		return string(runes[:maxLine]) + "…"
+	if len(runes) > limit {
+		return string(runes[:limit]) + "…"
 	}
 	return string(runes)
 }

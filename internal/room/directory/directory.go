@@ -5,12 +5,14 @@ package directory
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/once"
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/base/tx"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
@@ -87,20 +89,11 @@ func (u User) Name() string {
 	return u.FirstName + " " + u.LastName
 }
 
-// Group is a set of users. The builtin group Everyone holds all users always.
-type Group struct {
-	ID          id.Group
-	Workspace   id.Workspace
-	Name        string
-	Description string
-	Builtin     bool
-	CreatedAt   time.Time
-}
-
 // Query says which users are wanted. Zero fields do not filter.
 type Query struct {
 	Words  []string // folded beginnings of words, all of which must be found
-	Status Status
+	Status Status   // as it is shown
+	Group  id.Group // only its members; Everyone holds all users
 	Page   page.Request
 }
 
@@ -133,12 +126,13 @@ type Tx interface {
 	UserNameTaken(ctx context.Context, w id.Workspace, folded string, except id.User) (bool, error)
 	UserEmailTaken(ctx context.Context, w id.Workspace, folded string, except id.User) (bool, error)
 	ListUsers(ctx context.Context, w id.Workspace, q Query) (page.Page[User], error)
-	InsertGroup(ctx context.Context, g Group) error
-	GroupNameTaken(ctx context.Context, w id.Workspace, folded string) (bool, error)
-	ListGroups(ctx context.Context, w id.Workspace) ([]Group, error)
-	// InsertMembership fails at commit if user or group is not there.
-	InsertMembership(ctx context.Context, w id.Workspace, g id.Group, u id.User, now time.Time) error
-	ListUserGroups(ctx context.Context, w id.Workspace, u id.User) ([]Group, error)
+	CountUsers(ctx context.Context, w id.Workspace) (Counts, error)
+	// TakeInvitation notes that the user is invited now. It returns false if that
+	// was less than every ago.
+	TakeInvitation(ctx context.Context, w id.Workspace, u id.User, now time.Time, every time.Duration) (bool, error)
+	// MarkUserInvited makes a user pending who was not invited.
+	MarkUserInvited(ctx context.Context, w id.Workspace, u id.User) error
+	GroupTx
 	// HeldPermissions returns what the user may do as an administrator: all for an
 	// owner, nothing for somebody who is none.
 	HeldPermissions(ctx context.Context, w id.Workspace, u id.User) (auth.Permissions, error)
@@ -152,19 +146,21 @@ func New(store tx.Runner[Tx], c clock.Clock) *Service {
 	return &Service{gate: activity.Gate[Tx]{Store: store, Clock: c}}
 }
 
-// unknownUser is the answer for a user who is not there or not to be known.
-func unknownUser() *fault.Error {
+// UnknownUser is the answer for a user who is not there or not to be known.
+func UnknownUser() *fault.Error {
 	return fault.NotFound("user_not_found", "This user does not exist.")
 }
 
 // Create makes a user. The caller needs users.write. It returns an Invalid fault
 // that names every field at fault, or a Conflict if the user id or the e-mail
-// address is taken.
+// address is taken. With n.Invite the user is also sent an invitation.
 func (s *Service) Create(ctx context.Context, by auth.Caller, n NewUser) (User, error) {
 	var u User
 	err := s.gate.Write(ctx, by, activity.Attempt{Action: "user.create", Need: auth.UsersWrite},
 		func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (f *fault.Error, err error) {
-			u, f, err = Insert(ctx, t, by, by.Workspace, n, now)
+			if u, f, err = Insert(ctx, t, by, by.Workspace, n, now); err == nil && f == nil {
+				once.Note(ctx, string(u.ID))
+			}
 			return f, err
 		})
 	return u, err
@@ -189,13 +185,17 @@ func Insert(ctx context.Context, t Tx, by auth.Caller, w id.Workspace, n NewUser
 		return User{}, nil, err
 	}
 	for _, g := range groups {
-		if err := t.InsertMembership(ctx, w, g, u.ID, now); err != nil {
+		if _, err := t.InsertMembership(ctx, w, g.ID, u.ID, now); err != nil {
 			return User{}, nil, err
 		}
 	}
-	return u, nil, activity.Append(ctx, t, by, activity.Event{
-		Workspace: w, Action: "user.create", Target: party(u), User: u.ID,
-	}, now)
+	if err := activity.Append(ctx, t, by, activity.Event{Workspace: w, Action: "user.create", Target: party(u), User: u.ID}, now); err != nil {
+		return User{}, nil, err
+	}
+	if n.Invite {
+		u, f, err = invite(ctx, t, by, u, now)
+	}
+	return u, f, err
 }
 
 // Update changes a user. The caller needs users.write and, to change the e-mail
@@ -205,12 +205,15 @@ func (s *Service) Update(ctx context.Context, by auth.Caller, user id.User, c Ch
 	var u User
 	attempt := activity.Attempt{Action: "user.update", Need: auth.UsersWrite, Target: activity.Party{Type: "user", ID: string(user)}}
 	err := s.gate.Write(ctx, by, attempt, func(ctx context.Context, t Tx, standing auth.Standing, now time.Time) (*fault.Error, error) {
+		if err := t.Latch(ctx, string(by.Workspace)+"/user_names"); err != nil {
+			return nil, err
+		}
 		old, found, err := t.FindUser(ctx, by.Workspace, user)
 		if err != nil {
 			return nil, err
 		}
 		if !found {
-			return unknownUser(), nil
+			return UnknownUser(), nil
 		}
 		if ifRevision != 0 && ifRevision != old.Revision {
 			return fault.Precondition(), nil
@@ -244,11 +247,30 @@ func (s *Service) Update(ctx context.Context, by auth.Caller, user id.User, c Ch
 		if err := tellEmailChange(ctx, t, by, old, next, now); err != nil {
 			return nil, err
 		}
-		return nil, activity.Append(ctx, t, by, activity.Event{
-			Action: "user.update", Detail: joinNames(changed), Target: party(next), User: user,
-		}, now)
+		return nil, recordUpdate(ctx, t, by, next, changed, now)
 	})
 	return u, err
+}
+
+// recordUpdate writes what was changed of a user. Whether sign-ins are recorded
+// has a line of its own: it decides what the record holds from then on.
+func recordUpdate(ctx context.Context, t Tx, by auth.Caller, u User, changed []string, now time.Time) error {
+	others := slices.DeleteFunc(slices.Clone(changed), func(name string) bool { return name == "auditable" })
+	if len(others) > 0 {
+		if err := activity.Append(ctx, t, by, activity.Event{
+			Action: "user.update", Detail: joinNames(others), Target: party(u), User: u.ID,
+		}, now); err != nil {
+			return err
+		}
+	}
+	if len(others) == len(changed) {
+		return nil
+	}
+	detail := "off"
+	if u.Auditable {
+		detail = "on"
+	}
+	return activity.Append(ctx, t, by, activity.Event{Action: "user.auditable", Detail: detail, Target: party(u), User: u.ID}, now)
 }
 
 // Find returns a user and their groups, Everyone first. The caller needs
@@ -261,7 +283,7 @@ func (s *Service) Find(ctx context.Context, by auth.Caller, user id.User) (u Use
 			return err
 		}
 		if !found {
-			return unknownUser()
+			return UnknownUser()
 		}
 		groups, err = t.ListUserGroups(ctx, by.Workspace, user)
 		return err
@@ -281,29 +303,6 @@ func (s *Service) List(ctx context.Context, by auth.Caller, text string, q Query
 		return err
 	})
 	return out, err
-}
-
-// CreateGroup makes a group. The caller needs users.write.
-func (s *Service) CreateGroup(ctx context.Context, by auth.Caller, name, description string) (Group, error) {
-	var g Group
-	err := s.gate.Write(ctx, by, activity.Attempt{Action: "group.create", Need: auth.UsersWrite},
-		func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (f *fault.Error, err error) {
-			g, f, err = insertGroup(ctx, t, by, Group{Workspace: by.Workspace, Name: name, Description: description}, now)
-			return f, err
-		})
-	return g, err
-}
-
-// Groups lists the workspace's groups, Everyone first, then by name. The caller
-// needs users.read.
-func (s *Service) Groups(ctx context.Context, by auth.Caller) ([]Group, error) {
-	var groups []Group
-	err := s.gate.Read(ctx, by, activity.Attempt{Action: "group.list", Need: auth.UsersRead}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
-		var err error
-		groups, err = t.ListGroups(ctx, by.Workspace)
-		return err
-	})
-	return groups, err
 }
 
 // Me is what a caller is told about where they are and what they may.
@@ -349,32 +348,6 @@ func Found(ctx context.Context, t Tx, by auth.Caller, w Workspace, now time.Time
 	}, now)
 }
 
-func insertGroup(ctx context.Context, t Tx, by auth.Caller, g Group, now time.Time) (Group, *fault.Error, error) {
-	var c checker
-	g.Name = c.text("name", g.Name, 1, 100)
-	g.Description = c.text("description", g.Description, 0, 400)
-	if f := c.fault(); f != nil {
-		return Group{}, f, nil
-	}
-	g.ID, g.CreatedAt = id.New[id.KindGroup](now), now
-	if err := t.Latch(ctx, string(g.Workspace)+"/group_names"); err != nil {
-		return Group{}, nil, err
-	}
-	taken, err := t.GroupNameTaken(ctx, g.Workspace, Fold(g.Name))
-	if err != nil {
-		return Group{}, nil, err
-	}
-	if taken {
-		return Group{}, fault.Conflict("group_name_taken", "A group of this name exists already.", fault.Field{Name: "name", Message: "is taken"}), nil
-	}
-	if err := t.InsertGroup(ctx, g); err != nil {
-		return Group{}, nil, err
-	}
-	return g, nil, activity.Append(ctx, t, by, activity.Event{
-		Action: "group.create", Target: activity.Party{Type: "group", ID: string(g.ID), Name: g.Name},
-	}, now)
-}
-
 // checkUnique takes the workspace's latch for names and answers a Conflict if the
 // user id or e-mail address belongs to somebody else.
 func checkUnique(ctx context.Context, t Tx, u User) (*fault.Error, error) {
@@ -399,35 +372,6 @@ func checkUnique(ctx context.Context, t Tx, u User) (*fault.Error, error) {
 		return fault.Conflict("user_exists", "Another user has this user ID or e-mail address.", fields...), nil
 	}
 	return nil, nil
-}
-
-// checkGroups returns the groups to write memberships for: each asked group once,
-// without Everyone, which holds all users by itself.
-func checkGroups(ctx context.Context, t Tx, w id.Workspace, asked []id.Group) ([]id.Group, *fault.Error, error) {
-	if len(asked) == 0 {
-		return nil, nil, nil
-	}
-	known, err := t.ListGroups(ctx, w)
-	if err != nil {
-		return nil, nil, err
-	}
-	builtin := map[id.Group]bool{}
-	for _, g := range known {
-		builtin[g.ID] = g.Builtin
-	}
-	var out []id.Group
-	seen := map[id.Group]bool{}
-	for _, g := range asked {
-		isBuiltin, found := builtin[g]
-		if !found {
-			return nil, fault.Invalid("invalid_user", "The user was not saved.", fault.Field{Name: "groups", Message: "names a group that does not exist: " + string(g)}), nil
-		}
-		if !isBuiltin && !seen[g] {
-			out = append(out, g)
-		}
-		seen[g] = true
-	}
-	return out, nil, nil
 }
 
 // tellEmailChange mails the person at the old address and the new one.

@@ -220,7 +220,7 @@ func TestCreate_conflicts(t *testing.T) {
 
 func (h house) group(t testing.TB, name string) directory.Group {
 	t.Helper()
-	g, err := h.CreateGroup(t.Context(), h.by, name, "")
+	g, err := h.CreateGroup(t.Context(), h.by, directory.NewGroup{Name: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,19 +230,20 @@ func (h house) group(t testing.TB, name string) directory.Group {
 func TestCreate_groups(t *testing.T) {
 	h := newHouse(t)
 	night, day := h.group(t, "Night"), h.group(t, "Day")
-	all, err := h.Groups(t.Context(), h.by)
-	if err != nil || len(all) != 3 || !all[0].Builtin || all[1].ID != day.ID || all[2].ID != night.ID {
-		t.Fatalf("Groups() = %+v (%v), want Everyone, Day, Night", all, err)
+	found, err := h.ListGroups(t.Context(), h.by, "", directory.GroupQuery{})
+	if all := found.Items; err != nil || len(all) != 3 || all[0].ID != day.ID || !all[1].Builtin || all[2].ID != night.ID {
+		t.Fatalf("ListGroups() = %+v (%v), want Day, Everyone, Night", all, err)
 	}
+	everyone := found.Items[1].ID
 	n := ada()
-	n.Groups = []id.Group{night.ID, all[0].ID, night.ID}
+	n.Groups = []id.Group{night.ID, everyone, night.ID}
 	u := h.create(t, n)
 	_, groups, err := h.Find(t.Context(), h.by, u.ID)
-	if err != nil || len(groups) != 2 || groups[0].ID != all[0].ID || groups[1].ID != night.ID {
+	if err != nil || len(groups) != 2 || groups[0].ID != everyone || groups[1].ID != night.ID {
 		t.Errorf("groups of the user = %+v (%v), want Everyone and Night once", groups, err)
 	}
 	w := storetest.Workspace(t, h.Store)
-	foreign, err := h.CreateGroup(t.Context(), auth.Job(w, "test"), "Foreign", "")
+	foreign, err := h.CreateGroup(t.Context(), auth.Job(w, "test"), directory.NewGroup{Name: "Foreign"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,8 +262,8 @@ func TestCreate_groups(t *testing.T) {
 
 func TestCreateGroup_rules(t *testing.T) {
 	h := newHouse(t)
-	g, err := h.CreateGroup(t.Context(), h.by, " Night ", " Those who work at night. ")
-	want := directory.Group{ID: g.ID, Workspace: h.w, Name: "Night", Description: "Those who work at night.", CreatedAt: storetest.Start()}
+	g, err := h.CreateGroup(t.Context(), h.by, directory.NewGroup{Name: " Night ", Description: " Those who work at night. "})
+	want := directory.Group{ID: g.ID, Workspace: h.w, Name: "Night", Description: "Those who work at night.", Revision: 1, CreatedAt: storetest.Start()}
 	if diff := cmp.Diff(want, g); err != nil || diff != "" {
 		t.Errorf("CreateGroup() error %v (-want +got):\n%s", err, diff)
 	}
@@ -271,12 +272,12 @@ func TestCreateGroup_rules(t *testing.T) {
 		t.Errorf("the line is %+v, want the group by the owner", line)
 	}
 	for _, name := range []string{"night", "NÍGHT", "everyone"} {
-		_, err := h.CreateGroup(t.Context(), h.by, name, "")
+		_, err := h.CreateGroup(t.Context(), h.by, directory.NewGroup{Name: name})
 		if f := storetest.Fault(t, err, "group_name_taken"); f.Kind != fault.KindConflict || !slices.Equal(storetest.FieldNames(f), []string{"name"}) {
 			t.Errorf("CreateGroup(%q) = %v, want a conflict over name", name, err)
 		}
 	}
-	_, err = h.CreateGroup(t.Context(), h.by, "", strings.Repeat("x", 401))
+	_, err = h.CreateGroup(t.Context(), h.by, directory.NewGroup{Description: strings.Repeat("x", 401)})
 	if names := storetest.FieldNames(storetest.Fault(t, err, "invalid_fields")); !slices.Equal(names, []string{"name", "description"}) {
 		t.Errorf("fields %v, want name and description", names)
 	}
@@ -298,8 +299,8 @@ func TestUpdate_changesWhatIsGiven(t *testing.T) {
 		t.Errorf("Find() (-want +got):\n%s", diff)
 	}
 	line := storetest.Activity(t, h.Store, h.w, "user.update")
-	if line.Detail != "last_name, phone, auditable" || line.Outcome != activity.Success || line.User != u.ID || line.Target.Name != "Ada King" {
-		t.Errorf("the line is %+v, want the three names that changed", line)
+	if line.Detail != "last_name, phone" || line.Outcome != activity.Success || line.User != u.ID || line.Target.Name != "Ada King" {
+		t.Errorf("the line is %+v, want the two names that changed", line)
 	}
 	if strings.Contains(line.Detail, "110") {
 		t.Errorf("the line %q holds a value, want names of fields only", line.Detail)
@@ -317,7 +318,6 @@ func TestUpdate_everyField(t *testing.T) {
 	for field, change := range map[string]directory.Change{
 		"user_id": {UserID: new("x")}, "email": {Email: new("x@example.org")}, "first_name": {FirstName: new("X")}, "last_name": {LastName: new("X")},
 		"phone": {Phone: new("112")}, "employee_id": {EmployeeID: new("X")}, "language": {Language: new("fr")}, "timezone": {Timezone: new("UTC")},
-		"auditable": {Auditable: new(false)},
 	} {
 		h.clock.Advance(time.Second)
 		if _, err := h.Update(t.Context(), h.by, u.ID, change, 0); err != nil {
@@ -330,10 +330,31 @@ func TestUpdate_everyField(t *testing.T) {
 	}
 	want := directory.User{
 		ID: u.ID, Workspace: h.w, UserID: "x", Email: "x@example.org", FirstName: "X", LastName: "X", Phone: "112", EmployeeID: "X", Language: "fr",
-		Timezone: "UTC", Status: directory.NotInvited, Revision: 10, CreatedAt: u.CreatedAt,
+		Timezone: "UTC", Auditable: true, Status: directory.NotInvited, Revision: 9, CreatedAt: u.CreatedAt,
 	}
 	if diff := cmp.Diff(want, h.find(t, u.ID)); diff != "" {
 		t.Errorf("after all changes (-want +got):\n%s", diff)
+	}
+}
+
+func TestUpdate_auditableHasALineOfItsOwn(t *testing.T) {
+	h := newHouse(t)
+	u := h.create(t, ada())
+	if _, err := h.Update(t.Context(), h.by, u.ID, directory.Change{Auditable: new(false)}, 0); err != nil {
+		t.Fatal(err)
+	}
+	line := storetest.Activity(t, h.Store, h.w, "user.auditable")
+	if line.Detail != "off" || line.User != u.ID || line.Target.Name != u.Name() {
+		t.Errorf("the line is %+v, want auditable off for Ada", line)
+	}
+	if n := len(storetest.Activities(t, h.Store, h.w, "user.update")); n != 0 {
+		t.Errorf("%d lines user.update, want none: nothing else changed", n)
+	}
+	h.clock.Advance(time.Second)
+	got, err := h.Update(t.Context(), h.by, u.ID, directory.Change{Auditable: new(true), Phone: new("110")}, 0)
+	lines := storetest.Activities(t, h.Store, h.w, "user.auditable")
+	if err != nil || !got.Auditable || len(lines) != 2 || lines[1].Detail != "on" || storetest.Activity(t, h.Store, h.w, "user.update").Detail != "phone" {
+		t.Errorf("Update() = %+v (%v), lines %+v, want on, and the phone apart", got, err, lines)
 	}
 }
 
@@ -520,6 +541,7 @@ func TestMe(t *testing.T) {
 func TestService_strangers(t *testing.T) {
 	h := newHouse(t)
 	u := h.create(t, ada())
+	g := h.group(t, "Night")
 	for _, s := range []storetest.Stranger{
 		{Action: "user.create", Need: auth.UsersWrite, Call: func(by auth.Caller) error {
 			_, err := h.Create(t.Context(), by, directory.NewUser{Email: "new@example.org", FirstName: "New"})
@@ -544,13 +566,51 @@ func TestService_strangers(t *testing.T) {
 			return err
 		}},
 		{Action: "group.create", Need: auth.UsersWrite, Call: func(by auth.Caller) error {
-			_, err := h.CreateGroup(t.Context(), by, "New", "")
+			_, err := h.CreateGroup(t.Context(), by, directory.NewGroup{Name: "New"})
 			return err
 		}},
 		{Action: "group.list", Need: auth.UsersRead, Call: func(by auth.Caller) error {
-			groups, err := h.Groups(t.Context(), by)
-			if len(groups) != 0 {
-				t.Errorf("Groups() shows %+v", groups)
+			groups, err := h.ListGroups(t.Context(), by, "", directory.GroupQuery{})
+			if len(groups.Items) != 0 {
+				t.Errorf("ListGroups() shows %+v", groups)
+			}
+			return err
+		}},
+		{Action: "user.count", Need: auth.UsersRead, Call: func(by auth.Caller) error {
+			n, err := h.Counts(t.Context(), by)
+			if n != (directory.Counts{}) {
+				t.Errorf("Counts() shows %+v", n)
+			}
+			return err
+		}},
+		{Action: "user.invite", Need: auth.UsersWrite, Call: func(by auth.Caller) error {
+			_, err := h.Invite(t.Context(), by, u.ID)
+			return err
+		}},
+		{Action: "group.find", Need: auth.UsersRead, Call: func(by auth.Caller) error {
+			got, err := h.FindGroup(t.Context(), by, g.ID)
+			if got.ID != "" {
+				t.Errorf("FindGroup() shows %+v", got)
+			}
+			return err
+		}},
+		{Action: "group.update", Need: auth.UsersWrite, Call: func(by auth.Caller) error {
+			_, err := h.UpdateGroup(t.Context(), by, g.ID, directory.GroupChange{Name: new("X")}, 0)
+			return err
+		}},
+		{Action: "group.delete", Need: auth.UsersWrite, Call: func(by auth.Caller) error {
+			return h.DeleteGroup(t.Context(), by, g.ID, 0)
+		}},
+		{Action: "group.add_member", Need: auth.UsersWrite, Call: func(by auth.Caller) error {
+			return h.AddMember(t.Context(), by, g.ID, u.ID)
+		}},
+		{Action: "group.remove_member", Need: auth.UsersWrite, Call: func(by auth.Caller) error {
+			return h.RemoveMember(t.Context(), by, g.ID, u.ID)
+		}},
+		{Action: "group.list_members", Need: auth.UsersRead, Call: func(by auth.Caller) error {
+			got, members, err := h.Members(t.Context(), by, g.ID, "", directory.Query{})
+			if got.ID != "" || len(members.Items) != 0 {
+				t.Errorf("Members() shows %+v", members)
 			}
 			return err
 		}},
@@ -567,6 +627,9 @@ func TestService_strangers(t *testing.T) {
 	if diff := cmp.Diff(u, h.find(t, u.ID)); diff != "" {
 		t.Errorf("a stranger changed the user (-want +got):\n%s", diff)
 	}
+	if got, err := h.FindGroup(t.Context(), h.by, g.ID); err != nil || cmp.Diff(g, got) != "" {
+		t.Errorf("a stranger changed the group: %+v (%v), want %+v", got, err, g)
+	}
 }
 
 // Another workspace's user and one who never was get the same answer.
@@ -580,6 +643,7 @@ func TestService_otherWorkspaceIsAbsent(t *testing.T) {
 			_, err := h.Update(t.Context(), other, u, directory.Change{FirstName: new("X")}, 0)
 			return err
 		},
+		"Invite": func(u id.User) error { _, err := h.Invite(t.Context(), other, u); return err },
 	} {
 		foreign, missing := call(u.ID), call(id.New[id.KindUser](storetest.Start()))
 		if diff := cmp.Diff(storetest.Fault(t, missing, "user_not_found"), storetest.Fault(t, foreign, "user_not_found"), cmpopts.IgnoreUnexported(fault.Error{})); diff != "" {

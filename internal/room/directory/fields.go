@@ -30,6 +30,7 @@ type NewUser struct {
 	Timezone   string
 	Auditable  *bool // nil for true
 	Groups     []id.Group
+	Invite     bool // send an invitation at once
 }
 
 // Change is what is to be changed of a user: nil fields stay.
@@ -277,6 +278,19 @@ func Terms(u User) []string {
 		}
 		for _, whole := range strings.Fields(Fold(s)) {
 			terms = append(terms, strings.FieldsFunc(whole, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) })...)
+		}
+	}
+	slices.Sort(terms)
+	return slices.Compact(terms)
+}
+
+// GroupTerms returns the words under which a group is found: those of its name.
+func GroupTerms(g Group) []string {
+	terms := splitWords(g.Name)
+	terms = append(terms, strings.FieldsFunc(Fold(g.Name), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) })...)
+	for i, term := range terms {
+		if len(term) > 64 {
+			terms[i] = strings.ToValidUTF8(term[:64], "")
 		}
 	}
 	slices.Sort(terms)

@@ -132,7 +132,8 @@ func failedGroup(t *testing.T, d Database) {
 		var runs atomic.Int32
 		err := write(t.Context(), d.Store, func(ctx context.Context, tx *store.Tx) error {
 			runs.Add(1)
-			return tx.InsertMembership(ctx, w, g, u, Start())
+			_, err := tx.InsertMembership(ctx, w, g, u, Start())
+			return err
 		})
 		if (err != nil) != wantError {
 			t.Errorf("Write() = %v, want an error: %v", err, wantError)

@@ -183,7 +183,7 @@ type testCase struct {
 
 func cases() []testCase {
 	var all []testCase
-	for _, some := range [][]testCase{transactionCases(), concurrencyCases(), listCases(), valueCases(), ledgerCases(), signinCases()} {
+	for _, some := range [][]testCase{transactionCases(), concurrencyCases(), listCases(), valueCases(), ledgerCases(), signinCases(), directoryCases()} {
 		all = append(all, some...)
 	}
 	return all

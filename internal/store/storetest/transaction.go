@@ -139,7 +139,8 @@ func contextIsShielded(t *testing.T, d Database) {
 func failingCommit(t *testing.T, d Database) {
 	w := Workspace(t, d.Store)
 	err := write(t.Context(), d.Store, func(ctx context.Context, tx *store.Tx) error {
-		return tx.InsertMembership(ctx, w, everyone(t, d, w), id.New[id.KindUser](Start()), Start())
+		_, err := tx.InsertMembership(ctx, w, everyone(t, d, w), id.New[id.KindUser](Start()), Start())
+		return err
 	})
 	if err == nil {
 		t.Error("Write() = nil for a membership of nobody, want an error from the commit")

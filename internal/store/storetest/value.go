@@ -9,6 +9,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
@@ -242,16 +243,16 @@ func truths(t *testing.T, d Database) {
 		})
 		same(t, "the link", got, l)
 	}
-	var groups []directory.Group
+	var groups page.Page[directory.Group]
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
 		return tx.InsertGroup(ctx, directory.Group{ID: id.New[id.KindGroup](Start()), Workspace: w, Name: "A", CreatedAt: Start()})
 	})
 	Read(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
-		groups, err = tx.ListGroups(ctx, w)
+		groups, err = tx.ListGroups(ctx, w, directory.GroupQuery{Page: page.Request{Limit: 5, WithTotal: true}})
 		return err
 	})
-	if len(groups) != 2 || !groups[0].Builtin || groups[1].Builtin {
-		t.Errorf("groups %+v, want the builtin one, then the other", groups)
+	if all := groups.Items; groups.Total != 2 || len(all) != 2 || all[0].Builtin || !all[1].Builtin {
+		t.Errorf("groups %+v, want the new one, then the builtin one", groups)
 	}
 }
 
