@@ -107,6 +107,9 @@ func sections(v visit) []navSection {
 	if v.can(auth.APIKeysRead) {
 		out = append(out, navSection{Title: textNavIntegrations, Label: textNavAuthentication, Links: []navLink{link(textAPIKeysTitle, "/api-keys", "key")}})
 	}
+	if v.can(auth.AdministratorsRead) {
+		out = append(out, navSection{Title: textNavWorkspace, Links: []navLink{link(textAdministrators, administratorsPath, "user-shield")}})
+	}
 	return out
 }
 

@@ -8,6 +8,7 @@ import { dialog } from './dialog.js'
 import { menu } from './menu.js'
 import { once } from './once.js'
 import { passkey } from './passkey.js'
+import { preset } from './preset.js'
 import { stored } from './stored.js'
 import { summary } from './summary.js'
 import { theme } from './theme.js'
@@ -15,4 +16,4 @@ import { time } from './time.js'
 import { timezones } from './timezones.js'
 import { dismiss, toasts } from './toast.js'
 
-start({ copy, dialog, dismiss, menu, once, passkey, stored, summary, theme, time, timezones, toasts })
+start({ copy, dialog, dismiss, menu, once, passkey, preset, stored, summary, theme, time, timezones, toasts })
