@@ -9,6 +9,18 @@ import (
 	"unicode/utf8"
 )
 
+// Document is what a page says of itself to the browser.
+type Document struct {
+	Title  string
+	Theme  string // "light", "dark", or "" for the system's
+	Now    string // the server's time, from which scripts count
+	Zone   string // the person's time zone, "" if they have none
+	Style  string
+	Script string
+	Icon   string
+	Font   string
+}
+
 // Initials returns the one or two letters that stand for a name.
 func Initials(name string) string {
 	var out []rune

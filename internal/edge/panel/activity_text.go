@@ -104,3 +104,26 @@ func reasonText(code string) string {
 	}
 	return strings.ReplaceAll(code, "_", " ")
 }
+
+// isNews says whether others want to hear of an act at once: of changes, not of
+// comings and goings.
+func isNews(action string) bool {
+	return !strings.HasPrefix(action, "session.") && !strings.HasPrefix(action, "activity.")
+}
+
+// newsText says what others just did, "" for nothing.
+func newsText(others []activity.Change) string {
+	if len(others) == 0 {
+		return ""
+	}
+	last := others[len(others)-1]
+	done, _ := actionText(last.Action)
+	text := last.Actor.Name + ": " + strings.ToLower(done[:1]) + done[1:]
+	if last.Target.Name != "" {
+		text += " “" + last.Target.Name + "”"
+	}
+	if n := len(others) - 1; n > 0 {
+		text += ", and " + count(n, "other act")
+	}
+	return text + "."
+}

@@ -7,6 +7,7 @@ package panel
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/id"
@@ -58,6 +59,7 @@ type APIKeys interface {
 // Record is what the panel asks of the record of activities.
 type Record interface {
 	List(ctx context.Context, by auth.Caller, q activity.Query) (page.Page[activity.Event], error)
+	Changes(ctx context.Context, by auth.Caller, since time.Time) ([]activity.Change, error)
 }
 
 // Config is what the panel is made from. All fields are required.
@@ -86,6 +88,7 @@ func (p *Panel) Register(mux *http.ServeMux) {
 	mux.Handle("GET /{$}", p.open(p.home))
 	mux.Handle("/", p.open(p.unknown))
 	mux.Handle("POST /theme", p.open(p.setTheme))
+	mux.Handle("GET /live", p.open(p.live))
 	p.registerSignIn(mux)
 	p.registerUsers(mux)
 	p.registerAPIKeys(mux)

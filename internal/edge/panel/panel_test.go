@@ -176,6 +176,10 @@ func (w keyWorld) List(context.Context, auth.Caller, apikey.Query) (page.Page[ap
 	return page.Page[apikey.Key]{Items: w.keys, Next: w.next, Total: -1}, nil
 }
 
+func (recordWorld) Changes(context.Context, auth.Caller, time.Time) ([]activity.Change, error) {
+	return nil, nil
+}
+
 func (w recordWorld) List(context.Context, auth.Caller, activity.Query) (page.Page[activity.Event], error) {
 	return page.Page[activity.Event]{Items: w.events, Next: w.next, Total: -1}, nil
 }

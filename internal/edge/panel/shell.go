@@ -33,6 +33,11 @@ type shell struct {
 	Themes    []themeChoice
 }
 
+// document returns what a page says of itself to the browser.
+func (s shell) document() kit.Document {
+	return kit.Document{Title: s.Title, Theme: s.Theme, Now: s.Now, Zone: s.Zone, Style: s.Style, Script: s.Script, Icon: s.Icon, Font: s.Font}
+}
+
 type navSection struct {
 	Title string
 	Label string // a smaller title inside the section, "" for none
