@@ -57,7 +57,7 @@ func (a *App) Handler(version string) (http.Handler, error) {
 		return nil, err
 	}
 	panel.New(panel.Config{
-		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys, Record: a.Record,
+		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys, Record: a.Record, Overview: a.Overview,
 	}).Register(mux)
 	mux.Handle("GET "+assets.Prefix, files)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })

@@ -26,7 +26,7 @@ import (
 const maxBody = 64 << 10
 
 // homePath is where a signed-in person lands.
-const homePath = "/users"
+const homePath = "/dashboard"
 
 // visit is one request of one person. In pages that are open to anybody only
 // now, zone and path are set.
