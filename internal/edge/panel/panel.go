@@ -20,6 +20,7 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -60,6 +61,15 @@ type APIKeys interface {
 type Record interface {
 	List(ctx context.Context, by auth.Caller, q activity.Query) (page.Page[activity.Event], error)
 	Changes(ctx context.Context, by auth.Caller, since time.Time) ([]activity.Change, error)
+	Find(ctx context.Context, by auth.Caller, a id.Activity) (activity.Event, error)
+	Export(ctx context.Context, by auth.Caller, q activity.Query, format activity.Format) (*activity.Export, error)
+	Checkpoint(ctx context.Context, by auth.Caller) (activity.SignedCheckpoint, error)
+	Verify(ctx context.Context, by auth.Caller, checkpoints ...activity.SignedCheckpoint) (activity.Verdict, error)
+}
+
+// Overview is what the panel asks of the overview room.
+type Overview interface {
+	Dashboard(ctx context.Context, by auth.Caller, zone *time.Location) (overview.Dashboard, error)
 }
 
 // Config is what the panel is made from. All fields are required.
@@ -72,6 +82,7 @@ type Config struct {
 	Join      Join
 	APIKeys   APIKeys
 	Record    Record
+	Overview  Overview
 }
 
 // Panel answers the panel's routes. Use New.
@@ -92,4 +103,6 @@ func (p *Panel) Register(mux *http.ServeMux) {
 	p.registerSignIn(mux)
 	p.registerUsers(mux)
 	p.registerAPIKeys(mux)
+	p.registerActivities(mux)
+	p.registerDashboard(mux)
 }

@@ -39,7 +39,7 @@ func (s shell) document() kit.Document {
 }
 
 type navSection struct {
-	Title string
+	Title string // "" for none
 	Label string // a smaller title inside the section, "" for none
 	Links []navLink
 }
@@ -105,12 +105,15 @@ func sections(v visit) []navSection {
 		}
 		return l
 	}
-	var out []navSection
+	out := []navSection{{Links: []navLink{link(textDashboardTitle, homePath, "layout-dashboard")}}}
 	if v.can(auth.UsersRead) {
 		out = append(out, navSection{Title: textNavUsers, Links: []navLink{link(textUsersTitle, "/users", "users")}})
 	}
 	if v.can(auth.APIKeysRead) {
 		out = append(out, navSection{Title: textNavIntegrations, Label: textNavAuthentication, Links: []navLink{link(textAPIKeysTitle, "/api-keys", "key")}})
+	}
+	if v.can(auth.ActivitiesRead) {
+		out = append(out, navSection{Title: textNavReports, Links: []navLink{link(textRecordTitle, "/activities", "history")}})
 	}
 	return out
 }
