@@ -26,6 +26,7 @@ import (
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
+	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
 // Prefix is where the API's paths begin.
@@ -41,6 +42,7 @@ type Config struct {
 	Cursors   kit.Cursors
 	Directory *directory.Service
 	APIKeys   *apikey.Service
+	SignIn    *signin.Service
 	Record    *activity.Record
 	Overview  *overview.Service
 	Version   string
@@ -74,6 +76,8 @@ func Register(mux *http.ServeMux, c Config) error {
 	a.huma.UseMiddleware(a.authenticate)
 
 	a.registerMe()
+	a.registerAccount()
+	a.registerAdministrators()
 	a.registerUsers()
 	a.registerActivities()
 	a.registerAPIKeys()

@@ -43,6 +43,26 @@ type SignIn interface {
 	FindSetupLink(ctx context.Context, by auth.Caller, value secret.Bytes) (signin.Link, error)
 	SignInByLink(ctx context.Context, by auth.Caller, value secret.Bytes) (signin.Opened, error)
 	SignOut(ctx context.Context, by auth.Caller) error
+
+	Administrators(ctx context.Context, by auth.Caller, r page.Request) (page.Page[signin.Seat], error)
+	FindAdministrator(ctx context.Context, by auth.Caller, a id.Administrator) (signin.Seat, error)
+	AddAdministrator(ctx context.Context, by auth.Caller, n signin.NewAdministrator) (signin.Seat, error)
+	ChangeAdministrator(ctx context.Context, by auth.Caller, a id.Administrator, c signin.AdministratorChange, ifRevision int64) (signin.Seat, error)
+	RemoveAdministrator(ctx context.Context, by auth.Caller, a id.Administrator) ([]signin.LeftKey, error)
+	Passkeys(ctx context.Context, by auth.Caller, a id.Administrator) ([]signin.Passkey, error)
+	ConfirmPasskey(ctx context.Context, by auth.Caller, a id.Administrator, passkey id.Passkey) (signin.Passkey, error)
+	RemovePasskey(ctx context.Context, by auth.Caller, a id.Administrator, passkey id.Passkey) error
+	Sessions(ctx context.Context, by auth.Caller, a id.Administrator) ([]signin.Session, error)
+	EndSession(ctx context.Context, by auth.Caller, a id.Administrator, session id.Session) error
+	EndSessions(ctx context.Context, by auth.Caller, a id.Administrator) (int, error)
+
+	BeginPasskey(ctx context.Context, by auth.Caller) (signin.Challenge, error)
+	FinishPasskey(ctx context.Context, by auth.Caller, ceremony id.Ceremony, response []byte) (signin.Passkey, error)
+	RenamePasskey(ctx context.Context, by auth.Caller, passkey id.Passkey, name string) (signin.Passkey, error)
+	DeletePasskey(ctx context.Context, by auth.Caller, passkey id.Passkey) error
+	OwnSessions(ctx context.Context, by auth.Caller) ([]signin.Session, error)
+	EndOwnSession(ctx context.Context, by auth.Caller, session id.Session) error
+	EndOwnSessions(ctx context.Context, by auth.Caller) (int, error)
 }
 
 // Join is what the panel asks of the flow by which administrators come in.
@@ -105,4 +125,6 @@ func (p *Panel) Register(mux *http.ServeMux) {
 	p.registerAPIKeys(mux)
 	p.registerActivities(mux)
 	p.registerDashboard(mux)
+	p.registerAdministrators(mux)
+	p.registerAccount(mux)
 }

@@ -77,6 +77,17 @@ type world struct {
 	verified  []activity.SignedCheckpoint
 	dashboard overview.Dashboard
 	askedText string
+
+	passkeys  []signin.Passkey
+	sessions  []signin.Session
+	left      []signin.LeftKey
+	appointed signin.NewAdministrator
+	regranted signin.AdministratorChange
+	did       string    // the last act on passkeys, sessions or administrators
+	owner     bool      // the person who is signed in is one
+	app       bool      // their session opens the app only
+	suspended bool      // the second administrator is
+	stepUpAt  time.Time // now if it is zero
 }
 
 func newWorld() *world {
@@ -97,13 +108,20 @@ func (w *world) VerifySession(_ context.Context, by auth.Caller, value secret.By
 		return auth.Caller{}, fault.Unauthenticated()
 	}
 	by.Kind, by.Workspace, by.User, by.Name = auth.Administrator, "ws_1", ada, "Ada Lovelace"
+	by.Session, by.StepUpAt = thisOne, w.stepUpAt
+	if w.stepUpAt.IsZero() {
+		by.StepUpAt = now()
+	}
+	if w.app {
+		by.Kind = auth.User
+	}
 	return by, nil
 }
 
 func (w *world) Account(context.Context, auth.Caller) (signin.Account, error) {
 	return signin.Account{
 		Person:   signin.Person{User: ada, Workspace: "ws_1", WorkspaceName: "Analytical Engines", Email: "ada@example.com", Name: "Ada Lovelace", Timezone: "Europe/Berlin"},
-		Standing: auth.Standing{Active: true, Permissions: w.standing},
+		Standing: auth.Standing{Active: true, Owner: w.owner, Permissions: w.standing}, Passkeys: w.passkeys,
 	}, nil
 }
 
@@ -140,7 +158,11 @@ func (w *world) BeginSignIn(context.Context, auth.Caller) (signin.Challenge, err
 }
 
 func (w *world) FinishSignIn(context.Context, auth.Caller, id.Ceremony, []byte) (signin.Opened, error) {
-	return signin.Opened{Token: secret.FromString("session"), ExpiresAt: now().Add(time.Hour)}, w.fault
+	opened := signin.Opened{Token: secret.FromString("session"), ExpiresAt: now().Add(time.Hour)}
+	if w.app {
+		opened.Caller.Kind = auth.User
+	}
+	return opened, w.fault
 }
 
 func (w *world) BeginStepUp(ctx context.Context, by auth.Caller) (signin.Challenge, error) {
@@ -204,7 +226,7 @@ func (w *world) serve(t *testing.T) http.Handler {
 	mux := http.NewServeMux()
 	New(Config{
 		Kit: k, Assets: &assets.Assets{}, Cursors: kit.Cursors{Secrets: func(context.Context, id.Workspace) (secret.Bytes, error) { return secret.FromString("cursor"), nil }},
-		Directory: w, SignIn: w, Join: w, APIKeys: keyWorld{w}, Record: recordWorld{w}, Overview: overviewWorld{w},
+		Directory: w, SignIn: signinWorld{w}, Join: w, APIKeys: keyWorld{w}, Record: recordWorld{w}, Overview: overviewWorld{w},
 	}).Register(mux)
 	return k.Observe(k.Protect(mux))
 }

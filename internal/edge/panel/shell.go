@@ -115,6 +115,9 @@ func sections(v visit) []navSection {
 	if v.can(auth.ActivitiesRead) {
 		out = append(out, navSection{Title: textNavReports, Links: []navLink{link(textRecordTitle, "/activities", "history")}})
 	}
+	if v.can(auth.AdministratorsRead) {
+		out = append(out, navSection{Title: textNavWorkspace, Links: []navLink{link(textAdministrators, administratorsPath, "user-shield")}})
+	}
 	return out
 }
 

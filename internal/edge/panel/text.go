@@ -188,6 +188,24 @@ func flashText(code string) string {
 		return "The user was created."
 	case "user_saved":
 		return "The changes were saved."
+	case "administrator_added":
+		return "The administrator was added and told by e-mail."
+	case "administrator_saved":
+		return "The permissions were saved. They hold at once."
+	case "administrator_removed":
+		return "The administrator was removed."
+	case "passkey_added":
+		return "The passkey was added."
+	case "passkey_renamed":
+		return "The passkey was renamed."
+	case "passkey_removed":
+		return "The passkey was removed."
+	case "passkey_confirmed":
+		return "The passkey was confirmed. It opens the panel now."
+	case "session_ended":
+		return "The session was ended."
+	case "sessions_ended":
+		return "The sessions were ended."
 	case "signed_out":
 		return "You are signed out."
 	}
@@ -225,6 +243,12 @@ func fieldLabel(name string) string {
 		return "Type"
 	case "permissions":
 		return "Permissions"
+	case "user":
+		return textPickUser
+	case "preset":
+		return "Preset"
+	case "owner":
+		return textOwner
 	case "expires_at":
 		return "Expiry"
 	case "expires_on":
