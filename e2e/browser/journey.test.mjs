@@ -60,8 +60,8 @@ test('an owner signs in, keeps users and issues an API key', async (t) => {
     await page.goto(demo.sign_in_url)
     await look()
     await page.getByRole('button', { name: 'Create your passkey' }).click()
-    await page.waitForURL('**/users')
-    await page.getByRole('heading', { name: 'All users', level: 1 }).waitFor()
+    await page.waitForURL('**/dashboard')
+    await page.getByRole('heading', { name: 'Dashboard', level: 1 }).waitFor()
     await look()
     const { credentials } = await authenticator.cdp.send('WebAuthn.getCredentials', { authenticatorId: authenticator.authenticatorId })
     assert.equal(credentials.length, 1)
@@ -222,7 +222,7 @@ test('an owner signs in, keeps users and issues an API key', async (t) => {
     await page.locator('.kh-account').click()
     await page.getByRole('button', { name: 'System' }).click()
     for (const width of [390, 320]) {
-      for (const path of ['/users', '/users/new', '/api-keys', '/api-keys/new', '/confirm', '/nothing/here']) {
+      for (const path of ['/dashboard', '/activities', '/activities?live=1&outcome=refused&person=a', '/users', '/users/new', '/api-keys', '/api-keys/new', '/confirm', '/nothing/here']) {
         await page.goto(path)
         await fits(page, width)
       }
@@ -274,7 +274,8 @@ test('the first owner names the workspace and themselves', async () => {
     await page.getByLabel('First name').fill('Ada')
     await page.getByRole('textbox', { name: 'E-mail' }).fill('ada@example.com')
     await page.getByRole('button', { name: 'Create your passkey' }).click()
-    await page.waitForURL('**/users')
+    await page.waitForURL('**/dashboard')
+    await page.getByRole('link', { name: 'All users' }).click()
     await page.getByText('1 user', { exact: true }).waitFor()
     await page.getByText('Analytical Engines').waitFor()
     await page.goto(server.setup_url)
@@ -292,7 +293,7 @@ test('a demo may be looked at without a passkey', async () => {
     const { context, page, complaints } = await open({ baseURL: another.url })
     await page.goto(another.sign_in_url)
     await page.getByRole('button', { name: 'Continue without a passkey' }).click()
-    await page.waitForURL('**/users')
+    await page.waitForURL('**/dashboard')
     assert.deepEqual(await judge(page), [])
     assert.deepEqual(complaints, [])
     await context.close()

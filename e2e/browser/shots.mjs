@@ -39,7 +39,7 @@ try {
   await page.goto(demo.sign_in_url)
   await shoot('setup')
   await page.getByRole('button', { name: 'Create your passkey' }).click()
-  await page.waitForURL('**/users')
+  await page.waitForURL('**/dashboard')
 
   await page.goto('/api-keys/new')
   await shoot('api-key-new')
