@@ -177,7 +177,7 @@ const (
 	textRecordCheckpoint   = "Checkpoint"
 	textRecordCheckpointOf = "Download a signed checkpoint of the record"
 	textRecordVerify       = "Verify the record"
-	textRecordVerifyWith   = "Compare with a checkpoint"
+	textRecordVerifyWith   = "Verify with a checkpoint"
 	textRecordVerifyHelp   = "Paste a checkpoint that was kept elsewhere, from a download, a mail or a file. With it, a record whose end was cut off is known too."
 	textRecordVerifyLead   = "All lines are chained by hashes. Verifying computes each anew and tells whether a line was changed, removed or reordered."
 	textRecordNone         = "No activities yet"
