@@ -26,6 +26,8 @@ import (
 
 // Directory is what the panel asks of the directory room.
 type Directory interface {
+	Workspace(ctx context.Context, by auth.Caller) (directory.Workspace, error)
+	UpdateWorkspace(ctx context.Context, by auth.Caller, c directory.Settings, ifRevision int64) (directory.Workspace, error)
 	List(ctx context.Context, by auth.Caller, text string, q directory.Query) (page.Page[directory.User], error)
 	Find(ctx context.Context, by auth.Caller, user id.User) (directory.User, []directory.Group, error)
 	Create(ctx context.Context, by auth.Caller, n directory.NewUser) (directory.User, error)
@@ -126,5 +128,6 @@ func (p *Panel) Register(mux *http.ServeMux) {
 	p.registerActivities(mux)
 	p.registerDashboard(mux)
 	p.registerAdministrators(mux)
+	p.registerSettings(mux)
 	p.registerAccount(mux)
 }

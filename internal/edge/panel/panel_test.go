@@ -205,6 +205,14 @@ func (w keyWorld) List(context.Context, auth.Caller, apikey.Query) (page.Page[ap
 	return page.Page[apikey.Key]{Items: w.keys, Next: w.next, Total: -1}, nil
 }
 
+func (w *world) Workspace(context.Context, auth.Caller) (directory.Workspace, error) {
+	return directory.Workspace{ID: "ws_1", Name: "Harbour Hotel Group", Timezone: "Europe/Berlin", CheckpointEmail: "audit@harbour.example", Revision: 3}, nil
+}
+
+func (w *world) UpdateWorkspace(context.Context, auth.Caller, directory.Settings, int64) (directory.Workspace, error) {
+	return directory.Workspace{}, w.fault
+}
+
 func (recordWorld) Changes(context.Context, auth.Caller, time.Time) ([]activity.Change, error) {
 	return nil, nil
 }
@@ -285,6 +293,12 @@ func TestPages(t *testing.T) {
 		{"users_none", "/users", nil, func(w *world) { w.users = nil }, http.StatusOK},
 		{"users_found_none", "/users?q=zz&status=active", nil, func(w *world) { w.users = nil }, http.StatusOK},
 		{"users_reader", "/users", nil, func(w *world) { w.standing = auth.Permissions{auth.UsersRead} }, http.StatusOK},
+		{"settings", "/settings", nil, nil, http.StatusOK},
+		{"settings_reader", "/settings", nil, func(w *world) { w.standing = auth.Permissions{auth.WorkspaceRead} }, http.StatusOK},
+		{"settings_changed", "/settings", url.Values{"revision": {"2"}, "name": {"Harbour"}}, func(w *world) { w.fault = fault.Precondition() }, http.StatusUnprocessableEntity},
+		{"settings_wrong", "/settings", url.Values{"revision": {"3"}, "name": {""}}, func(w *world) {
+			w.fault = fault.Invalid("invalid_workspace", "The settings were not saved.", fault.Field{Name: "name", Message: "is needed"})
+		}, http.StatusUnprocessableEntity},
 		{"user_new", "/users/new", nil, nil, http.StatusOK},
 		{"user_new_wrong", "/users", url.Values{"first_name": {"<b>"}, "email": {"grace@example.com"}, "groups": {string(staff)}}, func(w *world) { w.fault = taken }, http.StatusUnprocessableEntity},
 		{"user_details", "/users/" + string(ada), nil, nil, http.StatusOK},

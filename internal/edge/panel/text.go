@@ -206,6 +206,8 @@ func flashText(code string) string {
 		return "The session was ended."
 	case "sessions_ended":
 		return "The sessions were ended."
+	case "settings_saved":
+		return "The settings were saved."
 	case "signed_out":
 		return "You are signed out."
 	}
@@ -237,6 +239,8 @@ func fieldLabel(name string) string {
 		return textAuditable
 	case "groups":
 		return textUserGroups
+	case "checkpoint_email":
+		return textSettingsCheckpoint
 	case "name":
 		return "Name"
 	case "type":
