@@ -26,6 +26,7 @@ import (
 
 // Directory is what the panel asks of the directory room.
 type Directory interface {
+	FindGroup(ctx context.Context, by auth.Caller, group id.Group) (directory.Group, error)
 	Workspace(ctx context.Context, by auth.Caller) (directory.Workspace, error)
 	UpdateWorkspace(ctx context.Context, by auth.Caller, c directory.Settings, ifRevision int64) (directory.Workspace, error)
 	List(ctx context.Context, by auth.Caller, text string, q directory.Query) (page.Page[directory.User], error)
@@ -122,6 +123,7 @@ func (p *Panel) Register(mux *http.ServeMux) {
 	mux.Handle("/", p.open(p.unknown))
 	mux.Handle("POST /theme", p.open(p.setTheme))
 	mux.Handle("GET /live", p.open(p.live))
+	mux.Handle("GET /search", p.signed(p.search))
 	p.registerSignIn(mux)
 	p.registerUsers(mux)
 	p.registerAPIKeys(mux)

@@ -205,6 +205,10 @@ func (w keyWorld) List(context.Context, auth.Caller, apikey.Query) (page.Page[ap
 	return page.Page[apikey.Key]{Items: w.keys, Next: w.next, Total: -1}, nil
 }
 
+func (w *world) FindGroup(_ context.Context, _ auth.Caller, group id.Group) (directory.Group, error) {
+	return directory.Group{ID: group, Name: "Staff"}, w.fault
+}
+
 func (w *world) Workspace(context.Context, auth.Caller) (directory.Workspace, error) {
 	return directory.Workspace{ID: "ws_1", Name: "Harbour Hotel Group", Timezone: "Europe/Berlin", CheckpointEmail: "audit@harbour.example", Revision: 3}, nil
 }
@@ -293,6 +297,8 @@ func TestPages(t *testing.T) {
 		{"users_none", "/users", nil, func(w *world) { w.users = nil }, http.StatusOK},
 		{"users_found_none", "/users?q=zz&status=active", nil, func(w *world) { w.users = nil }, http.StatusOK},
 		{"users_reader", "/users", nil, func(w *world) { w.standing = auth.Permissions{auth.UsersRead} }, http.StatusOK},
+		{"search", "/search?q=a", nil, nil, http.StatusOK},
+		{"search_none", "/search?q=zz", nil, func(w *world) { w.users = nil }, http.StatusOK},
 		{"settings", "/settings", nil, nil, http.StatusOK},
 		{"settings_reader", "/settings", nil, func(w *world) { w.standing = auth.Permissions{auth.WorkspaceRead} }, http.StatusOK},
 		{"settings_changed", "/settings", url.Values{"revision": {"2"}, "name": {"Harbour"}}, func(w *world) { w.fault = fault.Precondition() }, http.StatusUnprocessableEntity},

@@ -25,6 +25,15 @@ const (
 	textCancel       = "Cancel"
 	textActionsLabel = "Actions"
 
+	textSearchTitle    = "Search"
+	textSearchHelp     = "Users, groups, pages, acts, or an id"
+	textSearchShort    = "Search…"
+	textSearchNone     = "Nothing begins with these words. Try fewer of them."
+	textSearchActs     = "Do"
+	textSearchPages    = "Go to"
+	textSearchNewGroup = "New group"
+	textSearchKeys     = "↑ ↓ to move, Enter to open, Esc to close"
+
 	textThemeLabel  = "Appearance"
 	textThemeSystem = "System"
 	textThemeLight  = "Light"

@@ -8,6 +8,7 @@ import { dialog } from './dialog.js'
 import { live } from './live.js'
 import { menu } from './menu.js'
 import { once } from './once.js'
+import { palette } from './palette.js'
 import { passkey } from './passkey.js'
 import { preset } from './preset.js'
 import { stored } from './stored.js'
@@ -17,4 +18,4 @@ import { time } from './time.js'
 import { timezones } from './timezones.js'
 import { dismiss, toasts } from './toast.js'
 
-start({ copy, dialog, dismiss, live, menu, once, passkey, preset, stored, summary, theme, time, timezones, toasts })
+start({ copy, dialog, dismiss, live, menu, once, palette, passkey, preset, stored, summary, theme, time, timezones, toasts })
