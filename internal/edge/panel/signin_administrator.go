@@ -76,7 +76,7 @@ func (p *Panel) administrators(w http.ResponseWriter, r *http.Request, v visit) 
 		Columns: []column{
 			l.column(textColumnName, signin.SortName, ""),
 			{Name: textColumnRole, Class: "kh-middle"},
-			{Name: textColumnPasskeys},
+			{Name: textColumnPasskeys, Class: "kh-middle"},
 			l.timeColumn(textColumnCreated, signin.SortCreated, "kh-wide"),
 			l.timeColumn(textColumnLastActive, signin.SortLastActivity, "kh-middle"),
 		},

@@ -90,6 +90,10 @@ func (p *Panel) addAdministrator(w http.ResponseWriter, r *http.Request, v visit
 	if err != nil {
 		return err
 	}
+	if form.Get("user") == "" {
+		f := fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: "user", Message: textPickMissing})
+		return p.showNewAdministrator(w, r, v, form, f, false)
+	}
 	user, ok := id.Parse[id.KindUser](form.Get("user"))
 	if !ok {
 		user = "" // the room says of it what it says of everybody who is not there

@@ -175,9 +175,10 @@ func TestSignInPages(t *testing.T) {
 		{"administrator_new", "/administrators/new", nil, nil, http.StatusOK},
 		{"administrator_new_found", "/administrators/new?q=a&preset=account_manager", nil, nil, http.StatusOK},
 		{"administrator_new_none", "/administrators/new?q=zz", nil, func(w *world) { w.users = nil }, http.StatusOK},
-		{"administrator_new_wrong", "/administrators", url.Values{"preset": {"custom"}}, func(w *world) {
+		{"administrator_new_wrong", "/administrators", url.Values{"user": {string(grace)}, "preset": {"custom"}}, func(w *world) {
 			w.fault = fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: "user", Message: "is not a user of this workspace"})
 		}, http.StatusUnprocessableEntity},
+		{"administrator_new_nobody", "/administrators", url.Values{"preset": {"custom"}}, nil, http.StatusUnprocessableEntity},
 		{"administrator_new_confirm", "/administrators", newOne, stepUp, http.StatusForbidden},
 		{"administrator", "/administrators/" + string(graceSeat), nil, (*world).entered, http.StatusOK},
 		{"administrator_bare", "/administrators/" + string(graceSeat), nil, nil, http.StatusOK},

@@ -34,6 +34,7 @@ const (
 	textPickHelp             = "Name, e-mail address, user ID or employee ID"
 	textPickStart            = "Type the beginning of a name or an e-mail address."
 	textPickNone             = "No user matches. Try the beginning of a word, or make the user first."
+	textPickMissing          = "must be chosen: search and choose one"
 	textGrant                = "What they may do"
 	textGrantHelp            = "Without any permission they can sign in and see nothing."
 	textCustom               = "Chosen one by one"
