@@ -71,6 +71,7 @@ type App struct {
 	metrics   *prometheus.Registry
 	worker    *worker.Worker
 	sequencer *sequencer.Sequencer
+	stopping  chan struct{} // closed when Serve ends
 	teller    *checkpoint.Teller
 
 	mu      sync.Mutex
@@ -125,7 +126,7 @@ func (a *App) checkKeyFile(ctx context.Context) error {
 // openReading opens everything but what writes by itself. Without lock the data
 // folder may belong to a running server: call nothing that writes.
 func openReading(ctx context.Context, c Config, o Options, log *slog.Logger, lock bool) (_ *App, err error) {
-	a := &App{config: c, options: o, log: log, clock: o.Clock, metrics: prometheus.NewRegistry(), cursors: map[id.Workspace]secret.Bytes{}}
+	a := &App{config: c, options: o, log: log, clock: o.Clock, metrics: prometheus.NewRegistry(), cursors: map[id.Workspace]secret.Bytes{}, stopping: make(chan struct{})}
 	if a.clock == nil {
 		a.clock = clock.System{}
 	}

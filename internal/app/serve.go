@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/keyhold/keyhold/internal/edge/api"
+	"github.com/keyhold/keyhold/internal/edge/holder"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/edge/kit/assets"
 	"github.com/keyhold/keyhold/internal/edge/panel"
@@ -48,7 +49,7 @@ func (a *App) Handler(version string) (http.Handler, error) {
 		return nil, fmt.Errorf("reading the front-end's files: %w", err)
 	}
 	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	k := kit.New(kit.Config{PublicURL: a.config.PublicURL, Clock: a.clock, Log: a.log, Sessions: a.SignIn, Metrics: a.metrics, Proxies: a.config.Proxies})
+	k := kit.New(kit.Config{PublicURL: a.config.PublicURL, Clock: a.clock, Log: a.log, Sessions: a.SignIn, Metrics: a.metrics, Proxies: a.config.Proxies, Stopping: a.stopping})
 	mux := http.NewServeMux()
 	cursors := kit.Cursors{Secrets: a.cursorSecret}
 	if err := api.Register(mux, api.Config{
@@ -57,8 +58,9 @@ func (a *App) Handler(version string) (http.Handler, error) {
 		return nil, err
 	}
 	panel.New(panel.Config{
-		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys, Record: a.Record,
+		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys, Record: a.Record, Overview: a.Overview,
 	}).Register(mux)
+	holder.New(holder.Config{Kit: k, Assets: files, Cursors: cursors, SignIn: a.SignIn, Record: a.Record}).Register(mux)
 	mux.Handle("GET "+assets.Prefix, files)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
@@ -151,6 +153,7 @@ func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready f
 		err = nil
 	case err = <-failed:
 	}
+	close(a.stopping) // streams end, or they would be waited for
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	err = errors.Join(err, server.Shutdown(drain), admin.Shutdown(drain))

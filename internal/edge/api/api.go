@@ -82,6 +82,7 @@ func Register(mux *http.ServeMux, c Config) error {
 	a.registerActivities()
 	a.registerAPIKeys()
 	a.registerStatistics()
+	a.registerWorkspace()
 
 	document, err := json.Marshal(a.huma.OpenAPI())
 	if err != nil {

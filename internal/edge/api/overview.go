@@ -14,8 +14,9 @@ type statisticsInput struct {
 	To       string `query:"to" doc:"The last day; today if both are left out. At most 400 days are counted at once."`
 }
 
-// statisticsRange is the range that was counted.
-type statisticsRange struct {
+// StatisticsRange is the range that was counted. It is exported for huma, as
+// ListInput is.
+type StatisticsRange struct {
 	Timezone string `json:"timezone"`
 	From     string `json:"from"`
 	To       string `json:"to"`
@@ -35,7 +36,7 @@ type usersDay struct {
 }
 
 type userStatistics struct {
-	statisticsRange
+	StatisticsRange
 	Total    int64        `json:"total" doc:"Users there are now."`
 	ByStatus statusCounts `json:"by_status" doc:"How many of them have which status."`
 	Days     []usersDay   `json:"days" nullable:"false" doc:"Each day of the range."`
@@ -47,12 +48,13 @@ type groupsDay struct {
 }
 
 type groupStatistics struct {
-	statisticsRange
+	StatisticsRange
 	Total int64       `json:"total" doc:"Groups there are now, Everyone included."`
 	Days  []groupsDay `json:"days" nullable:"false" doc:"Each day of the range."`
 }
 
-type outcomeCounts struct {
+// OutcomeCounts counts by outcome. It is exported for huma, as ListInput is.
+type OutcomeCounts struct {
 	Success int64 `json:"success"`
 	Refused int64 `json:"refused"`
 	Failed  int64 `json:"failed"`
@@ -60,12 +62,12 @@ type outcomeCounts struct {
 
 type loginsDay struct {
 	Date string `json:"date" example:"2026-12-04"`
-	outcomeCounts
+	OutcomeCounts
 }
 
 type loginStatistics struct {
-	statisticsRange
-	Total outcomeCounts `json:"total" doc:"Sign-ins in the range, by outcome."`
+	StatisticsRange
+	Total OutcomeCounts `json:"total" doc:"Sign-ins in the range, by outcome."`
 	Days  []loginsDay   `json:"days" nullable:"false" doc:"Each day of the range."`
 }
 
@@ -84,12 +86,12 @@ func (a *restAPI) registerStatistics() {
 		"How many succeeded, were refused and failed on each day. Needs the permission activities.read."), a.loginStatistics)
 }
 
-func (a *restAPI) rangeOf(in *statisticsInput) (overview.Range, statisticsRange, error) {
+func (a *restAPI) rangeOf(in *statisticsInput) (overview.Range, StatisticsRange, error) {
 	r, f := overview.ParseRange(in.From, in.To, in.Timezone, a.c.Kit.Clock().Now())
 	if f != nil {
-		return r, statisticsRange{}, f
+		return r, StatisticsRange{}, f
 	}
-	return r, statisticsRange{Timezone: r.Zone.String(), From: r.First.String(), To: r.Last.String()}, nil
+	return r, StatisticsRange{Timezone: r.Zone.String(), From: r.First.String(), To: r.Last.String()}, nil
 }
 
 func (a *restAPI) userStatistics(ctx context.Context, by auth.Caller, in *statisticsInput) (*userStatisticsOutput, error) {
@@ -101,7 +103,7 @@ func (a *restAPI) userStatistics(ctx context.Context, by auth.Caller, in *statis
 	if err != nil {
 		return nil, err
 	}
-	out := userStatistics{statisticsRange: span, Total: users.Total, ByStatus: statusCounts(users.ByStatus)}
+	out := userStatistics{StatisticsRange: span, Total: users.Total, ByStatus: statusCounts(users.ByStatus)}
 	for _, d := range users.Days {
 		out.Days = append(out.Days, usersDay{Date: d.Date.String(), Created: d.Created, Deleted: d.Deleted})
 	}
@@ -117,7 +119,7 @@ func (a *restAPI) groupStatistics(ctx context.Context, by auth.Caller, in *stati
 	if err != nil {
 		return nil, err
 	}
-	out := groupStatistics{statisticsRange: span, Total: groups.Total}
+	out := groupStatistics{StatisticsRange: span, Total: groups.Total}
 	for _, d := range groups.Days {
 		out.Days = append(out.Days, groupsDay{Date: d.Date.String(), Created: d.Created})
 	}
@@ -133,9 +135,9 @@ func (a *restAPI) loginStatistics(ctx context.Context, by auth.Caller, in *stati
 	if err != nil {
 		return nil, err
 	}
-	out := loginStatistics{statisticsRange: span, Total: outcomeCounts(logins.Total)}
+	out := loginStatistics{StatisticsRange: span, Total: OutcomeCounts(logins.Total)}
 	for _, d := range logins.Days {
-		out.Days = append(out.Days, loginsDay{Date: d.Date.String(), outcomeCounts: outcomeCounts(d.Outcomes)})
+		out.Days = append(out.Days, loginsDay{Date: d.Date.String(), OutcomeCounts: OutcomeCounts(d.Outcomes)})
 	}
 	return &loginStatisticsOutput{Body: out}, nil
 }

@@ -49,4 +49,10 @@ func TestStatistics(t *testing.T) {
 	auditor := s.key(s.here, apikey.NewKey{Name: "auditor", Type: apikey.Admin, Permissions: []string{"activities.read"}})
 	s.want(s.call(auditor, "GET", "/api/v1/statistics/logins", ""), http.StatusOK, "")
 	s.want(s.call(auditor, "GET", "/api/v1/statistics/users", ""), http.StatusForbidden, "missing_permission")
+	doc := s.call("", "GET", "/api/v1/openapi.json", "")
+	for _, field := range []string{`"UserStatistics":{"additionalProperties":false,"properties":{"by_status"`, `"LoginsDay":{"additionalProperties":false,"properties":{"date":{"examples":["2026-12-04"],"type":"string"},"failed"`} {
+		if !strings.Contains(doc.text, field) {
+			t.Errorf("the document lacks %s", field)
+		}
+	}
 }

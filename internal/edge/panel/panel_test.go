@@ -32,6 +32,7 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -69,6 +70,12 @@ type world struct {
 	revision  int64
 	newKey    apikey.NewKey
 	asked     directory.Query
+	record    *activity.Record // what exports are read from
+	by        auth.Caller      // who exports
+	askedFor  activity.Query
+	verdict   activity.Verdict
+	verified  []activity.SignedCheckpoint
+	dashboard overview.Dashboard
 	askedText string
 
 	passkeys  []signin.Passkey
@@ -198,7 +205,24 @@ func (w keyWorld) List(context.Context, auth.Caller, apikey.Query) (page.Page[ap
 	return page.Page[apikey.Key]{Items: w.keys, Next: w.next, Total: -1}, nil
 }
 
-func (w recordWorld) List(context.Context, auth.Caller, activity.Query) (page.Page[activity.Event], error) {
+func (w *world) FindGroup(_ context.Context, _ auth.Caller, group id.Group) (directory.Group, error) {
+	return directory.Group{ID: group, Name: "Staff"}, w.fault
+}
+
+func (w *world) Workspace(context.Context, auth.Caller) (directory.Workspace, error) {
+	return directory.Workspace{ID: "ws_1", Name: "Harbour Hotel Group", Timezone: "Europe/Berlin", CheckpointEmail: "audit@harbour.example", Revision: 3}, nil
+}
+
+func (w *world) UpdateWorkspace(context.Context, auth.Caller, directory.Settings, int64) (directory.Workspace, error) {
+	return directory.Workspace{}, w.fault
+}
+
+func (recordWorld) Changes(context.Context, auth.Caller, time.Time) ([]activity.Change, error) {
+	return nil, nil
+}
+
+func (w recordWorld) List(_ context.Context, _ auth.Caller, q activity.Query) (page.Page[activity.Event], error) {
+	w.askedFor = q
 	return page.Page[activity.Event]{Items: w.events, Next: w.next, Total: -1}, nil
 }
 
@@ -214,7 +238,7 @@ func (w *world) serve(t *testing.T) http.Handler {
 	mux := http.NewServeMux()
 	New(Config{
 		Kit: k, Assets: &assets.Assets{}, Cursors: kit.Cursors{Secrets: func(context.Context, id.Workspace) (secret.Bytes, error) { return secret.FromString("cursor"), nil }},
-		Directory: w, SignIn: signinWorld{w}, Join: w, APIKeys: keyWorld{w}, Record: recordWorld{w},
+		Directory: w, SignIn: signinWorld{w}, Join: w, APIKeys: keyWorld{w}, Record: recordWorld{w}, Overview: overviewWorld{w},
 	}).Register(mux)
 	return k.Observe(k.Protect(mux))
 }
@@ -245,7 +269,7 @@ func (w *world) events3() {
 	admin := activity.Party{Type: "administrator", ID: string(ada), Name: "Ada Lovelace"}
 	hopper := activity.Party{Type: "user", ID: string(grace), Name: "Grace Hopper"}
 	w.events = []activity.Event{
-		{Action: "user.update", Detail: "first_name, email", Outcome: activity.Success, At: now().Add(-time.Minute), Actor: admin, Target: hopper, User: grace, IP: "192.0.2.7", Count: 1},
+		{ID: line, Index: 4711, Action: "user.update", Detail: "first_name, email", Agent: "Mozilla/5.0 <b>", RequestID: "req_1", Outcome: activity.Success, At: now().Add(-time.Minute), Actor: admin, Target: hopper, User: grace, IP: "192.0.2.7", Count: 1},
 		{Action: "session.open", Outcome: activity.Refused, Reason: "passkey_rejected", At: now().Add(-2 * time.Hour), Actor: activity.Party{Type: "anonymous"}, Target: hopper, User: grace, IP: "2001:db8::1", Count: 12},
 		{Action: "api_key.create", Detail: "admin", Outcome: activity.Success, At: now().AddDate(0, -3, 0), Actor: activity.Party{Type: "api_key", ID: "key_1", Name: "Payroll"}, Target: activity.Party{Type: "api_key", ID: "key_2", Name: "Door sync"}, User: grace, ActorErased: false},
 		{Action: "user.create", Outcome: activity.Success, At: now().AddDate(-2, 0, 0), Actor: activity.Party{Type: "administrator", ID: string(ada)}, ActorErased: true, Target: hopper, User: grace},
@@ -273,6 +297,14 @@ func TestPages(t *testing.T) {
 		{"users_none", "/users", nil, func(w *world) { w.users = nil }, http.StatusOK},
 		{"users_found_none", "/users?q=zz&status=active", nil, func(w *world) { w.users = nil }, http.StatusOK},
 		{"users_reader", "/users", nil, func(w *world) { w.standing = auth.Permissions{auth.UsersRead} }, http.StatusOK},
+		{"search", "/search?q=a", nil, nil, http.StatusOK},
+		{"search_none", "/search?q=zz", nil, func(w *world) { w.users = nil }, http.StatusOK},
+		{"settings", "/settings", nil, nil, http.StatusOK},
+		{"settings_reader", "/settings", nil, func(w *world) { w.standing = auth.Permissions{auth.WorkspaceRead} }, http.StatusOK},
+		{"settings_changed", "/settings", url.Values{"revision": {"2"}, "name": {"Harbour"}}, func(w *world) { w.fault = fault.Precondition() }, http.StatusUnprocessableEntity},
+		{"settings_wrong", "/settings", url.Values{"revision": {"3"}, "name": {""}}, func(w *world) {
+			w.fault = fault.Invalid("invalid_workspace", "The settings were not saved.", fault.Field{Name: "name", Message: "is needed"})
+		}, http.StatusUnprocessableEntity},
 		{"user_new", "/users/new", nil, nil, http.StatusOK},
 		{"user_new_wrong", "/users", url.Values{"first_name": {"<b>"}, "email": {"grace@example.com"}, "groups": {string(staff)}}, func(w *world) { w.fault = taken }, http.StatusUnprocessableEntity},
 		{"user_details", "/users/" + string(ada), nil, nil, http.StatusOK},
@@ -375,8 +407,8 @@ func TestSigned_htmxLeavesThePage(t *testing.T) {
 
 func TestHome(t *testing.T) {
 	w := newWorld()
-	if got := w.ask(t, "/", nil).Header().Get("Location"); got != "/users" {
-		t.Errorf("with a session: Location = %q, want /users", got)
+	if got := w.ask(t, "/", nil).Header().Get("Location"); got != "/dashboard" {
+		t.Errorf("with a session: Location = %q, want /dashboard", got)
 	}
 	if got := send(t, w, httptest.NewRequest(http.MethodGet, "/", nil)).Header().Get("Location"); got != "/sign-in" {
 		t.Errorf("without a session: Location = %q, want /sign-in", got)
@@ -468,7 +500,7 @@ func TestSignIn_setsTheSession(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/sign-in", strings.NewReader(`{"ceremony":"cer_01h455vb4pex5vsknk084sn02q","response":{},"next":"//evil.example"}`))
 	r.Header.Set("Content-Type", "application/json")
 	rec := send(t, w, r)
-	if got, want := rec.Body.String(), "{\"location\":\"/users\"}\n"; got != want {
+	if got, want := rec.Body.String(), "{\"location\":\"/dashboard\"}\n"; got != want {
 		t.Errorf("body = %q, want %q", got, want)
 	}
 	if got := rec.Header().Get("Set-Cookie"); !strings.HasPrefix(got, "keyhold_session=session;") {

@@ -25,6 +25,15 @@ const (
 	textCancel       = "Cancel"
 	textActionsLabel = "Actions"
 
+	textSearchTitle    = "Search"
+	textSearchHelp     = "Users, groups, pages, acts, or an id"
+	textSearchShort    = "Search…"
+	textSearchNone     = "Nothing begins with these words. Try fewer of them."
+	textSearchActs     = "Do"
+	textSearchPages    = "Go to"
+	textSearchNewGroup = "New group"
+	textSearchKeys     = "↑ ↓ to move, Enter to open, Esc to close"
+
 	textThemeLabel  = "Appearance"
 	textThemeSystem = "System"
 	textThemeLight  = "Light"
@@ -206,6 +215,8 @@ func flashText(code string) string {
 		return "The session was ended."
 	case "sessions_ended":
 		return "The sessions were ended."
+	case "settings_saved":
+		return "The settings were saved."
 	case "signed_out":
 		return "You are signed out."
 	}
@@ -237,6 +248,8 @@ func fieldLabel(name string) string {
 		return textAuditable
 	case "groups":
 		return textUserGroups
+	case "checkpoint_email":
+		return textSettingsCheckpoint
 	case "name":
 		return "Name"
 	case "type":
@@ -253,6 +266,8 @@ func fieldLabel(name string) string {
 		return "Expiry"
 	case "expires_on":
 		return textAPIKeyDate
+	case "checkpoint":
+		return textRecordCheckpoint
 	}
 	return strings.ReplaceAll(name, "_", " ")
 }

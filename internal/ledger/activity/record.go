@@ -123,6 +123,27 @@ func (s *Record) Changes(ctx context.Context, by auth.Caller, since time.Time) (
 	return out, err
 }
 
+// Own returns one page of the lines that concern the caller, who is a person.
+// Whoever else acted is told by name, but not from where.
+func (s *Record) Own(ctx context.Context, by auth.Caller, r page.Request) (page.Page[Event], error) {
+	q := Query{User: by.User, Page: r.Bounded()}
+	var out page.Page[Event]
+	err := s.gate.Read(ctx, by, Attempt{Action: "activity.own", Need: auth.Signed}, func(ctx context.Context, t RecordTx, _ auth.Standing, _ time.Time) error {
+		if by.User == "" {
+			return fault.Forbidden("person_only", "Only a person has activities of their own.")
+		}
+		var err error
+		out, err = t.ListActivities(ctx, by.Workspace, q)
+		for i, e := range out.Items {
+			if e.Actor.ID != string(by.User) {
+				out.Items[i].IP, out.Items[i].Agent = "", ""
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
 // Verify recomputes every hash of the workspace's record from its columns, and
 // compares it with the checkpoints that were kept elsewhere: with one, a record
 // whose end was cut is known too. A checkpoint of another workspace, a changed one

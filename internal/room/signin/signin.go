@@ -294,6 +294,8 @@ type Account struct {
 	Person   Person
 	Standing auth.Standing
 	Passkeys []Passkey
+	// IsAdministrator says whether the person is one, whatever the session opens.
+	IsAdministrator bool
 }
 
 // Account returns the caller's own account. Callers are people who signed in.
@@ -309,6 +311,9 @@ func (s *Service) Account(ctx context.Context, by auth.Caller) (Account, error) 
 			return fault.Unauthenticated()
 		}
 		a.Standing = standing
+		if _, a.IsAdministrator, err = t.FindAdministrator(ctx, by.Workspace, by.User); err != nil {
+			return err
+		}
 		a.Passkeys, err = t.ListPasskeys(ctx, by.Workspace, by.User)
 		return err
 	})

@@ -5,8 +5,10 @@ import 'htmx.org'
 import { start } from './behaviour.js'
 import { copy } from './copy.js'
 import { dialog } from './dialog.js'
+import { live } from './live.js'
 import { menu } from './menu.js'
 import { once } from './once.js'
+import { palette } from './palette.js'
 import { passkey } from './passkey.js'
 import { preset } from './preset.js'
 import { stored } from './stored.js'
@@ -16,4 +18,4 @@ import { time } from './time.js'
 import { timezones } from './timezones.js'
 import { dismiss, toasts } from './toast.js'
 
-start({ copy, dialog, dismiss, menu, once, passkey, preset, stored, summary, theme, time, timezones, toasts })
+start({ copy, dialog, dismiss, live, menu, once, palette, passkey, preset, stored, summary, theme, time, timezones, toasts })
