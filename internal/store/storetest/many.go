@@ -18,7 +18,7 @@ import (
 func ManyUsers(t testing.TB, s *store.Store, w id.Workspace, n int) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
-	const batch = 1000
+	const batch = 100 // a savepoint costs more the more was written in it
 	for from := 0; from < n; from += batch {
 		users := make([]directory.User, min(batch, n-from))
 		for i := range users {
