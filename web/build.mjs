@@ -45,7 +45,7 @@ async function sources() {
 async function sprite(/** @type {string[]} */ texts) {
   const used = new Set()
   for (const text of texts) {
-    for (const match of text.matchAll(/(?:\bicon\(|Icon:\s*|\blink\([^)]*?, )"([a-z0-9-]+)"/g)) used.add(match[1])
+    for (const match of text.matchAll(/(?:\b[iI]con\(|Icon:\s*|\blink\([^)]*?, )"([a-z0-9-]+)"/g)) used.add(match[1])
   }
   const symbols = []
   for (const name of [...used].sort()) {

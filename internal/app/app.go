@@ -5,7 +5,9 @@ package app
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +26,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/seal"
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/flow/join"
+	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 	"github.com/keyhold/keyhold/internal/out/keeper"
@@ -53,6 +56,7 @@ type App struct {
 	Directory *directory.Service
 	SignIn    *signin.Service
 	Join      *join.Service
+	Leave     *leave.Service
 	APIKeys   *apikey.Service
 	Record    *activity.Record
 
@@ -166,8 +170,9 @@ func (a *App) openRooms() error {
 		return err
 	}
 	a.Directory = directory.New(store.For[directory.Tx](a.store), a.clock)
-	a.SignIn = signin.New(signin.Config{Store: store.For[signin.Tx](a.store), Clock: a.clock, Party: party, LinksSignIn: a.options.LinksSignIn})
+	a.SignIn = signin.New(signin.Config{Store: store.For[signin.Tx](a.store), Clock: a.clock, Party: party, LinksSignIn: a.options.LinksSignIn, CodeKey: a.codeKey()})
 	a.Join = join.New(join.Config{Store: store.For[join.Tx](a.store), Clock: a.clock, Keeper: a.keeper, Party: party, LinksSignIn: a.options.LinksSignIn})
+	a.Leave = leave.New(store.For[leave.Tx](a.store), a.clock)
 	a.APIKeys = apikey.New(apikey.Config{Store: store.For[apikey.Tx](a.store), Clock: a.clock, Pepper: a.keeper.Pepper()})
 	a.Record = activity.NewRecord(activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](a.store), Clock: a.clock})
 	return nil
@@ -178,7 +183,7 @@ func (a *App) openWaysOut() error {
 	holder := "server-" + rand.Text()
 	c := worker.Config{Store: store.For[outbox.WorkTx](a.store), Clock: a.clock, Holder: holder, Log: a.log}
 	if a.config.SMTPURL != "" {
-		m, err := mail.New(mail.Config{URL: a.config.SMTPURL, From: a.config.MailFrom, PublicURL: a.config.PublicURL, Clock: a.clock})
+		m, err := mail.New(mail.Config{URL: a.config.SMTPURL, From: a.config.MailFrom, PublicURL: a.config.PublicURL, Clock: a.clock, CodeKey: a.codeKey()})
 		if err != nil {
 			return wrong("KEYHOLD_SMTP_URL", "%v", err)
 		}
@@ -187,6 +192,13 @@ func (a *App) openWaysOut() error {
 	a.worker = worker.New(c)
 	a.sequencer = sequencer.New(sequencer.Config{Store: store.For[sequencer.Tx](a.store), Clock: a.clock, Holder: holder, Log: a.log})
 	return nil
+}
+
+// codeKey returns the key of the codes that are sent by e-mail.
+func (a *App) codeKey() secret.Bytes {
+	mac := hmac.New(sha256.New, a.keeper.Pepper().Expose())
+	mac.Write([]byte("keyhold/email-code/v1"))
+	return secret.New(mac.Sum(nil))
 }
 
 // Close closes the store and gives the data folder free.

@@ -52,7 +52,7 @@ func (a *App) Handler(version string) (http.Handler, error) {
 	mux := http.NewServeMux()
 	cursors := kit.Cursors{Secrets: a.cursorSecret}
 	if err := api.Register(mux, api.Config{
-		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, APIKeys: a.APIKeys, Record: a.Record, Version: version,
+		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, APIKeys: a.APIKeys, Record: a.Record, Version: version,
 	}); err != nil {
 		return nil, err
 	}

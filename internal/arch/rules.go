@@ -179,7 +179,7 @@ var namedFolders = map[string]naming{
 	"internal/store": {
 		after: []ring{ringRoom, ringLedger},
 		others: []string{
-			"engine", "latch", "lock", "migrate", "postgres", "query", "sqlite", "standing", "store", "tally", "term",
+			"engine", "latch", "lock", "migrate", "postgres", "posting", "query", "sqlite", "standing", "store", "tally", "term",
 		},
 	},
 }

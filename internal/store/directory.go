@@ -134,24 +134,17 @@ func number(at time.Time) string { return strconv.FormatInt(millis(at), 10) }
 func (t *Tx) ListUsers(ctx context.Context, w id.Workspace, q directory.Query) (page.Page[directory.User], error) {
 	l := &listQuery{from: "directory_user u"}
 	l.filter("u.workspace = ?", w)
-	words, rare, err := t.rarestFirst(ctx, w, "user", q.Words)
-	if err != nil {
-		return page.Page[directory.User]{}, err
-	}
-	for i, word := range words {
-		if i == 0 && rare {
-			l.rareWord(w, "user", "u.id", word)
-			continue
-		}
-		l.word(w, "user", "u.id", word)
+	possible, driven, err := l.search(ctx, t, w, "user", "u.id", q.Words)
+	if err != nil || !possible {
+		return page.Page[directory.User]{Total: totalOfNone(q.Page)}, err
 	}
 	f, err := t.userFilters(ctx, w, q)
 	if err != nil {
 		return page.Page[directory.User]{}, err
 	}
-	l.userFilters(w, q, f, rare)
+	l.userFilters(w, q, f, driven)
 	// Without words and with one filter at most, a tally knows how many there are.
-	tallied := len(words) == 0 && (q.Status == "" || f.group == "")
+	tallied := len(q.Words) == 0 && (q.Status == "" || f.group == "")
 	wantsTotal := q.Page.WithTotal
 	q.Page.WithTotal = wantsTotal && !tallied
 	o, valueOf := userOrdering(q.Page.Sort)
@@ -162,6 +155,14 @@ func (t *Tx) ListUsers(ctx context.Context, w id.Workspace, q directory.Query) (
 		out.Total = int(f.fewest)
 	}
 	return out, err
+}
+
+// totalOfNone is the total of an empty list: -1 unless it was asked for.
+func totalOfNone(r page.Request) int {
+	if r.WithTotal {
+		return 0
+	}
+	return -1
 }
 
 // userFilters is what the tallies say of a list's filters.

@@ -52,7 +52,7 @@ func (t *Tx) DeleteGroup(ctx context.Context, w id.Workspace, g id.Group) error 
 	if _, err := t.exec(ctx, `DELETE FROM tally WHERE workspace = $1 AND name = $2`, w, membersTally(g)); err != nil {
 		return err
 	}
-	if err := t.replaceTerms(ctx, w, "group", string(g), nil); err != nil {
+	if err := t.removeTerms(ctx, w, "group", string(g)); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -85,19 +85,12 @@ func (t *Tx) FindGroup(ctx context.Context, w id.Workspace, g id.Group) (directo
 func (t *Tx) ListGroups(ctx context.Context, w id.Workspace, q directory.GroupQuery) (page.Page[directory.Group], error) {
 	l := &listQuery{from: "directory_group g"}
 	l.filter("g.workspace = ?", w)
-	words, rare, err := t.rarestFirst(ctx, w, "group", q.Words)
-	if err != nil {
-		return page.Page[directory.Group]{}, err
-	}
-	for i, word := range words {
-		if i == 0 && rare {
-			l.rareWord(w, "group", "g.id", word)
-			continue
-		}
-		l.word(w, "group", "g.id", word)
+	possible, _, err := l.search(ctx, t, w, "group", "g.id", q.Words)
+	if err != nil || !possible {
+		return page.Page[directory.Group]{Total: totalOfNone(q.Page)}, err
 	}
 	wantsTotal := q.Page.WithTotal
-	q.Page.WithTotal = wantsTotal && len(words) > 0
+	q.Page.WithTotal = wantsTotal && len(q.Words) > 0
 	o, valueOf := ordering{column: "g.name_fold"}, func(g directory.Group) string { return directory.Fold(g.Name) }
 	if q.Page.Sort == directory.SortCreated {
 		o, valueOf = ordering{column: "g.created_at", number: true}, func(g directory.Group) string { return number(g.CreatedAt) }
@@ -105,7 +98,7 @@ func (t *Tx) ListGroups(ctx context.Context, w id.Workspace, q directory.GroupQu
 	out, err := list(ctx, t, l, groupColumns, o, "g.id", q.Page, scanGroup, func(g directory.Group) page.Position {
 		return page.Position{Value: valueOf(g), ID: string(g.ID)}
 	})
-	if err == nil && wantsTotal && len(words) == 0 {
+	if err == nil && wantsTotal && len(q.Words) == 0 {
 		var n int64
 		n, err = t.tally(ctx, w, "groups")
 		out.Total = int(n)

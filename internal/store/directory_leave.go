@@ -74,13 +74,15 @@ func (t *Tx) DeleteUser(ctx context.Context, w id.Workspace, u id.User, now time
 		`DELETE FROM signin_setup_link WHERE workspace = $1 AND user_id = $2`,
 		`DELETE FROM signin_ceremony WHERE workspace = $1 AND user_id = $2`,
 		`DELETE FROM signin_administrator WHERE workspace = $1 AND user_id = $2`,
-		`DELETE FROM term WHERE workspace = $1 AND kind = 'user' AND id = $2`,
 	} {
 		if _, err := t.exec(ctx, query, w, u); err != nil {
 			return err
 		}
 	}
 	if _, err := t.exec(ctx, `DELETE FROM signin_rate WHERE name = $1`, inviteRate(w, u)); err != nil {
+		return err
+	}
+	if err := t.removeTerms(ctx, w, "user", string(u)); err != nil {
 		return err
 	}
 	if err := t.must(ctx, `DELETE FROM directory_user WHERE workspace = $1 AND id = $2`, w, u); err != nil {

@@ -21,3 +21,6 @@ func (t *Tx) Text(ctx context.Context, query string, args ...any) (string, error
 	s, _, err := find(ctx, t, value[string], query, args...)
 	return s, err
 }
+
+// PostTerms writes the postings that are missing, as the step that brings them does.
+func PostTerms(ctx context.Context, s *Store) error { return s.postTerms(ctx) }

@@ -120,7 +120,7 @@ func raceOwner(t *testing.T, s *store.Store, latched bool, _ int) [2]func() erro
 					return nil, err
 				}
 				owner := signin.Administrator{ID: id.New[id.KindAdministrator](storetest.Start()), Workspace: w, User: u.ID, Owner: true}
-				key := signin.Passkey{ID: id.New[id.KindPasskey](storetest.Start()), Workspace: w, User: u.ID, CredentialID: []byte(u.ID), Record: []byte("{}")}
+				key := signin.Passkey{ID: id.New[id.KindPasskey](storetest.Start()), Workspace: w, User: u.ID, CredentialID: []byte(u.ID), Record: []byte("{}"), ConfirmedAt: storetest.Start()}
 				return nil, errors.Join(t.InsertAdministrator(ctx, owner), t.InsertPasskey(ctx, key))
 			})
 		}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
@@ -42,9 +43,9 @@ func (q *listQuery) word(workspace any, kind, id, word string) {
 // rareWord is word for one of which few terms are: the rows are found by it, then
 // sorted, instead of walked in their order until a page is full.
 func (q *listQuery) rareWord(workspace any, kind, id, word string) {
-	q.where = append(q.where, fmt.Sprintf(
-		"%s IN (SELECT x.id FROM term x WHERE x.workspace = %s AND x.kind = '%s' AND x.term >= %s AND x.term < %s)",
-		id, q.arg(workspace), kind, q.arg(word), q.arg(word+"\U0010ffff")))
+	q.startFrom(fmt.Sprintf(
+		"SELECT DISTINCT x.id FROM term x WHERE x.workspace = %s AND x.kind = '%s' AND x.term >= %s AND x.term < %s",
+		q.arg(workspace), kind, q.arg(word), q.arg(word+"\U0010ffff")), id)
 }
 
 // startFrom makes the list begin with a set of ids, to be sorted afterwards. SQLite
@@ -89,6 +90,66 @@ func insertTerms(n int) string {
 		rows[i] = "($1, $2, $3, $" + strconv.Itoa(4+i) + ")"
 	}
 	return "INSERT INTO term (workspace, kind, id, term) VALUES " + strings.Join(rows, ", ")
+}
+
+// numbered adds the condition that a row has one of the numbers (see term_doc).
+func (q *listQuery) numbered(workspace any, kind, id string, docs []int64) {
+	places := make([]string, len(docs))
+	w := q.arg(workspace)
+	for i, doc := range docs {
+		places[i] = q.arg(doc)
+	}
+	q.startFrom(fmt.Sprintf(
+		"SELECT d.id FROM term_doc d WHERE d.workspace = %s AND d.kind = '%s' AND d.doc IN (%s)",
+		w, kind, strings.Join(places, ", ")), id)
+}
+
+// selectPostings returns the query for one piece of n terms' postings: workspace,
+// kind and piece are $1 to $3, the terms follow.
+func selectPostings(n int) string {
+	places := make([]string, n)
+	for i := range places {
+		places[i] = "$" + strconv.Itoa(4+i)
+	}
+	return "SELECT term, docs FROM posting WHERE workspace = $1 AND kind = $2 AND piece = $3 AND term IN (" + strings.Join(places, ", ") + ")"
+}
+
+// upsertPostings returns the statement that writes one piece of n terms' postings:
+// workspace, kind and piece are $1 to $3, terms and numbers follow in pairs.
+func upsertPostings(n int) string {
+	rows := make([]string, n)
+	for i := range rows {
+		rows[i] = "($1, $2, $3, $" + strconv.Itoa(4+2*i) + ", $" + strconv.Itoa(5+2*i) + ")"
+	}
+	return "INSERT INTO posting (workspace, kind, piece, term, docs) VALUES " + strings.Join(rows, ", ") +
+		" ON CONFLICT (workspace, kind, term, piece) DO UPDATE SET docs = excluded.docs"
+}
+
+// search adds the conditions that a row has all the words, in the way that costs
+// the least: one rare word finds the rows; of frequent ones the postings say where
+// they meet; else the rows are walked in their order and asked. possible is false if
+// no row can be found, driven true if the list starts from those that were.
+func (q *listQuery) search(ctx context.Context, t *Tx, workspace id.Workspace, kind, column string, words []string) (possible, driven bool, err error) {
+	words, rare, err := t.rarestFirst(ctx, workspace, kind, words)
+	if err != nil || len(words) == 0 {
+		return true, false, err
+	}
+	if rare {
+		q.rareWord(workspace, kind, column, words[0])
+		words, driven = words[1:], true
+	} else {
+		docs, few, err := t.whereWordsMeet(ctx, workspace, kind, words)
+		if err != nil || few && len(docs) == 0 {
+			return false, false, err
+		}
+		if driven = few; few {
+			q.numbered(workspace, kind, column, docs)
+		}
+	}
+	for _, word := range words {
+		q.word(workspace, kind, column, word)
+	}
+	return true, driven, nil
 }
 
 // ordering is one way to sort a list: a column and whether it holds numbers.

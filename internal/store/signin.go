@@ -36,7 +36,7 @@ func (t *Tx) FindAdministrator(ctx context.Context, w id.Workspace, u id.User) (
 func (t *Tx) WorkspaceHasOwner(ctx context.Context, w id.Workspace) (bool, error) {
 	return t.exists(ctx, `
 		SELECT 1 FROM signin_administrator a WHERE a.workspace = $1 AND a.owner = TRUE AND EXISTS (
-			SELECT 1 FROM signin_passkey p WHERE p.workspace = a.workspace AND p.user_id = a.user_id)`, w)
+			SELECT 1 FROM signin_passkey p WHERE p.workspace = a.workspace AND p.user_id = a.user_id AND p.confirmed_at > 0)`, w)
 }
 
 // InsertPasskey satisfies signin.Tx.
@@ -48,8 +48,8 @@ func (t *Tx) InsertPasskey(ctx context.Context, p signin.Passkey) error {
 }
 
 // UpdatePasskeyUse satisfies signin.Tx.
-func (t *Tx) UpdatePasskeyUse(ctx context.Context, p signin.Passkey) error {
-	return t.must(ctx, `
+func (t *Tx) UpdatePasskeyUse(ctx context.Context, p signin.Passkey) (bool, error) {
+	return t.one(ctx, `
 		UPDATE signin_passkey SET record = $3, last_used_at = $4 WHERE workspace = $1 AND id = $2`,
 		p.Workspace, p.ID, p.Record, millis(p.LastUsedAt))
 }
@@ -181,9 +181,14 @@ func (t *Tx) TakeCeremony(ctx context.Context, c id.Ceremony, now time.Time) (bo
 	return t.one(ctx, `DELETE FROM signin_ceremony WHERE id = $1 AND expires_at > $2`, c, millis(now))
 }
 
+const personColumns = `u.id, w.id, w.name, u.email, u.first_name, u.last_name, u.language, u.timezone, u.auditable, u.suspended_at, w.suspended_at`
+
 func scanPerson(row scanner) (p signin.Person, err error) {
 	var first, last string
-	err = row.Scan(&p.User, &p.Workspace, &p.WorkspaceName, &p.Email, &first, &last, &p.Language, &p.Timezone)
+	var userSuspended, workspaceSuspended int64
+	err = row.Scan(&p.User, &p.Workspace, &p.WorkspaceName, &p.Email, &first, &last, &p.Language, &p.Timezone, &p.Auditable,
+		&userSuspended, &workspaceSuspended)
+	p.Suspended = userSuspended != 0 || workspaceSuspended != 0
 	p.Name = personName(first, last, p.Email)
 	return p, err
 }
@@ -191,20 +196,27 @@ func scanPerson(row scanner) (p signin.Person, err error) {
 // FindPerson satisfies signin.Tx.
 func (t *Tx) FindPerson(ctx context.Context, w id.Workspace, u id.User) (signin.Person, bool, error) {
 	p, found, err := find(ctx, t, scanPerson, `
-		SELECT u.id, w.id, w.name, u.email, u.first_name, u.last_name, u.language, u.timezone
+		SELECT `+personColumns+`
 		FROM directory_user u JOIN workspace w ON w.id = u.workspace WHERE u.workspace = $1 AND u.id = $2`, w, u)
 	if err != nil || found {
 		return p, found, err
 	}
 	workspace, _, err := t.FindWorkspace(ctx, w)
-	return signin.Person{Workspace: workspace.ID, WorkspaceName: workspace.Name}, false, err
+	return signin.Person{Workspace: workspace.ID, WorkspaceName: workspace.Name, Suspended: !workspace.SuspendedAt.IsZero()}, false, err
 }
 
 // FindPersonByEmail satisfies signin.Tx.
 func (t *Tx) FindPersonByEmail(ctx context.Context, w id.Workspace, folded string) (signin.Person, bool, error) {
 	return find(ctx, t, scanPerson, `
-		SELECT u.id, w.id, w.name, u.email, u.first_name, u.last_name, u.language, u.timezone
+		SELECT `+personColumns+`
 		FROM directory_user u JOIN workspace w ON w.id = u.workspace WHERE u.workspace = $1 AND u.email_fold = $2`, w, folded)
+}
+
+// FindPeopleByEmail satisfies signin.Tx.
+func (t *Tx) FindPeopleByEmail(ctx context.Context, folded string) ([]signin.Person, error) {
+	return collect(ctx, t, scanPerson, `
+		SELECT `+personColumns+`
+		FROM directory_user u JOIN workspace w ON w.id = u.workspace WHERE u.email_fold = $1 ORDER BY w.id LIMIT 100`, folded)
 }
 
 // MarkUserSeen satisfies signin.Tx. It keeps the tallies of the statuses.

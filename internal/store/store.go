@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/fault"
@@ -53,7 +55,34 @@ func OpenPostgres(ctx context.Context, url string) (*Store, error) {
 // Migrate brings the schema up to this version and returns the names of the
 // steps that it took. Several servers on one PostgreSQL may call it at once: one
 // works, the others wait. A file of SQLite has one server.
-func (s *Store) Migrate(ctx context.Context) ([]string, error) { return s.e.migrate(ctx) }
+func (s *Store) Migrate(ctx context.Context) ([]string, error) {
+	steps, err := s.e.migrate(ctx)
+	if err != nil || !slices.ContainsFunc(steps, func(step string) bool { return strings.Contains(step, postingStep) }) {
+		return steps, err
+	}
+	return steps, s.postTerms(ctx)
+}
+
+// postingStep is the step that makes the postings, which only this code can fill.
+const postingStep = "0008_create_posting"
+
+// postTerms writes the postings of all rows that were there before.
+func (s *Store) postTerms(ctx context.Context) error {
+	for left := true; left; {
+		err := s.e.write(ctx, func(ctx context.Context, t *Tx) (*fault.Error, error) {
+			n, err := t.postTerms(ctx, postBatch)
+			left = n == postBatch
+			return nil, err
+		})
+		if err != nil {
+			return fmt.Errorf("making the search's postings: %w", err)
+		}
+	}
+	return nil
+}
+
+// postBatch is how many rows one transaction posts.
+const postBatch = 500
 
 // Pending says whether Migrate has anything to do.
 func (s *Store) Pending(ctx context.Context) (bool, error) { return s.e.pending(ctx) }

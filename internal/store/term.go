@@ -10,7 +10,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/id"
 )
 
-// addTerms writes the words under which a row is found.
+// addTerms writes the words under which a new row is found.
 func (t *Tx) addTerms(ctx context.Context, w id.Workspace, kind, row string, terms []string) error {
 	if len(terms) == 0 {
 		return nil
@@ -21,18 +21,45 @@ func (t *Tx) addTerms(ctx context.Context, w id.Workspace, kind, row string, ter
 		args = append(args, term)
 	}
 	n, err := t.exec(ctx, insertTerms(len(terms)), args...)
-	if err == nil && int(n) != len(terms) {
-		err = fmt.Errorf("wrote %d of %d terms", n, len(terms))
+	if err != nil {
+		return err
 	}
-	return err
+	if int(n) != len(terms) {
+		return fmt.Errorf("wrote %d of %d terms", n, len(terms))
+	}
+	return t.post(ctx, w, kind, row, nil, terms)
+}
+
+// terms returns the words under which a row is found.
+func (t *Tx) terms(ctx context.Context, w id.Workspace, kind, row string) ([]string, error) {
+	return collect(ctx, t, value[string], `SELECT term FROM term WHERE workspace = $1 AND kind = $2 AND id = $3 ORDER BY term LIMIT 1000`, w, kind, row)
 }
 
 // replaceTerms writes the words of a row that changed.
 func (t *Tx) replaceTerms(ctx context.Context, w id.Workspace, kind, row string, terms []string) error {
+	old, err := t.terms(ctx, w, kind, row)
+	if err != nil {
+		return err
+	}
+	if slices.Equal(old, terms) {
+		return nil
+	}
+	if err := t.post(ctx, w, kind, row, old, nil); err != nil {
+		return err
+	}
 	if _, err := t.exec(ctx, `DELETE FROM term WHERE workspace = $1 AND kind = $2 AND id = $3`, w, kind, row); err != nil {
 		return err
 	}
 	return t.addTerms(ctx, w, kind, row, terms)
+}
+
+// removeTerms takes a row that is deleted out of the search.
+func (t *Tx) removeTerms(ctx context.Context, w id.Workspace, kind, row string) error {
+	if err := t.replaceTerms(ctx, w, kind, row, nil); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `DELETE FROM term_doc WHERE workspace = $1 AND kind = $2 AND id = $3`, w, kind, row)
+	return err
 }
 
 // termCap bounds how far a word's frequency is counted.

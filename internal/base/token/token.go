@@ -7,7 +7,10 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
 	"hash/crc32"
+	"math"
 	"strings"
 
 	"github.com/keyhold/keyhold/internal/base/secret"
@@ -93,6 +96,26 @@ func NewOneTime() secret.Bytes { return secret.FromString(random(43)) }
 func Digest(s secret.Bytes) []byte {
 	sum := sha256.Sum256(s.Expose())
 	return sum[:]
+}
+
+// emailCodes is how many codes by e-mail there are: eight digits.
+const emailCodes = 100_000_000
+
+// EmailCode returns the code of eight digits that belongs to the id under key, each
+// equally likely: what is sent by e-mail and typed again.
+func EmailCode(key secret.Bytes, id string) string {
+	// What lies above the largest multiple would favour some codes.
+	const limit = math.MaxUint32 / emailCodes * emailCodes
+	for round := byte(0); ; round++ {
+		mac := hmac.New(sha256.New, key.Expose())
+		mac.Write([]byte{round})
+		mac.Write([]byte(id))
+		for sum := mac.Sum(nil); len(sum) > 0; sum = sum[4:] {
+			if v := binary.BigEndian.Uint32(sum); v < limit {
+				return fmt.Sprintf("%08d", v%emailCodes)
+			}
+		}
+	}
 }
 
 // random returns n base62 characters, each equally likely.

@@ -114,3 +114,31 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestEmailCode(t *testing.T) {
+	key := secret.FromString("key")
+	if a, b := token.EmailCode(key, "code_1"), token.EmailCode(key, "code_1"); a != b {
+		t.Errorf("one id has the codes %s and %s, want one", a, b)
+	}
+	if token.EmailCode(key, "code_1") == token.EmailCode(secret.FromString("another"), "code_1") {
+		t.Error("two keys give one code")
+	}
+	const n = 20_000
+	var seen [8][10]int
+	for i := range n {
+		code := token.EmailCode(key, fmt.Sprint("code_", i))
+		if len(code) != 8 {
+			t.Fatalf("the code %q has %d digits, want 8", code, len(code))
+		}
+		for place, digit := range code {
+			seen[place][digit-'0']++
+		}
+	}
+	for place, digits := range seen {
+		for digit, times := range digits {
+			if times < n/10*85/100 || times > n/10*115/100 {
+				t.Errorf("the digit %d stands %d times in place %d of %d codes, want about %d", digit, times, place, n, n/10)
+			}
+		}
+	}
+}

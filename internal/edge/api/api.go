@@ -3,10 +3,14 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,8 +19,10 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/once"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/edge/kit/assets"
+	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
@@ -34,6 +40,7 @@ type Config struct {
 	Assets    *assets.Assets
 	Cursors   kit.Cursors
 	Directory *directory.Service
+	Leave     *leave.Service
 	APIKeys   *apikey.Service
 	Record    *activity.Record
 	Version   string
@@ -87,7 +94,7 @@ func Register(mux *http.ServeMux, c Config) error {
 }
 
 const apiDescription = "The API of a Keyhold workspace. What the panel can do, a program can do here with an Admin API key. " +
-	"Errors are RFC 9457 problems with a stable `code`. Lists take `limit` and `cursor` and answer `data` and `next_cursor`. Times are RFC 3339 in UTC."
+	"Errors are RFC 9457 problems with a stable `code`. Lists take `limit` and `cursor` and answer `data` and `next_cursor`. Every POST takes an `Idempotency-Key`. Times are RFC 3339 in UTC."
 
 type callerKey struct{}
 
@@ -106,7 +113,36 @@ func (a *restAPI) authenticate(ctx huma.Context, next func(huma.Context)) {
 		writeProblem(w, r, err)
 		return
 	}
-	next(huma.WithValue(ctx, callerKey{}, c))
+	inner := context.WithValue(r.Context(), callerKey{}, c)
+	if key := r.Header.Get(idempotencyHeader); key != "" && r.Method == http.MethodPost {
+		request, err := requestOf(r, c, key)
+		if err != nil {
+			writeProblem(w, r, err)
+			return
+		}
+		inner = once.With(inner, request)
+	}
+	next(huma.WithContext(ctx, inner))
+}
+
+const idempotencyHeader = "Idempotency-Key"
+
+// requestOf returns what names a POST with an idempotency key, and leaves its body
+// to be read again.
+func requestOf(r *http.Request, c auth.Caller, key string) (*once.Request, error) {
+	if len(key) > once.MaxKey {
+		return nil, fault.Invalid("invalid_fields", "Some fields need your attention.",
+			fault.Field{Name: idempotencyHeader, Message: "is too long: at most " + strconv.Itoa(once.MaxKey) + " characters"})
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return nil, fault.Invalid("invalid_body", "The body could not be read.").Because(err)
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
+	return once.New(c, r.Method, r.URL.Path, key, body), nil
 }
 
 func (a *restAPI) caller(r *http.Request) (auth.Caller, error) {
@@ -146,14 +182,37 @@ func operation(id, method, path, summary, description string, errors ...int) hum
 	}
 }
 
+// handler answers one operation.
+type handler[I, O any] func(ctx context.Context, by auth.Caller, in *I) (*O, error)
+
 // register adds an operation whose handler returns faults.
-func register[I, O any](a *restAPI, op huma.Operation, handle func(ctx context.Context, by auth.Caller, in *I) (*O, error)) {
+func register[I, O any](a *restAPI, op huma.Operation, handle handler[I, O]) {
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, callerOf(ctx), in)
 		if err != nil {
 			return nil, problemOf(ctx, err)
 		}
 		return out, nil
+	})
+}
+
+// registerPost is register for a POST, which takes an Idempotency-Key: a repeat is
+// answered by again, from what the first left (see once.Note). By then the gate has
+// asked anew whether the caller may, so again reads as a job of the house: a repeat
+// tells its caller nothing that the first answer did not.
+func registerPost[I, O any](a *restAPI, op huma.Operation, handle handler[I, O],
+	again func(ctx context.Context, as auth.Caller, in *I, note string) (*O, error),
+) {
+	op.Parameters = append(op.Parameters, &huma.Param{
+		Name: idempotencyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: new(once.MaxKey)},
+		Description: "Makes it safe to send the request again: for 24 hours a repeat with the same key does nothing and is answered with what the first one made, without secrets.",
+	})
+	register(a, op, func(ctx context.Context, by auth.Caller, in *I) (*O, error) {
+		out, err := handle(ctx, by, in)
+		if repeat, ok := errors.AsType[*once.Repeated](err); ok {
+			return again(ctx, auth.Job(by.Workspace, "repeat"), in, repeat.Note)
+		}
+		return out, err
 	})
 }
 

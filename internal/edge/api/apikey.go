@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 )
 
@@ -15,7 +16,7 @@ type apiKeyBody struct {
 	TokenID     string     `json:"token_id" doc:"The public part of the token."`
 	Name        string     `json:"name"`
 	Type        string     `json:"type" enum:"admin,shared_mobile,clients"`
-	Status      string     `json:"status" enum:"active,expired"`
+	Status      string     `json:"status" enum:"active,expired,disabled"`
 	Permissions []string   `json:"permissions" nullable:"false"`
 	ExpiresAt   *time.Time `json:"expires_at" doc:"Null for never."`
 	CreatedAt   time.Time  `json:"created_at"`
@@ -41,7 +42,8 @@ type createAPIKeyInput struct {
 // createdAPIKeyBody is a key with the token that is shown this once.
 type createdAPIKeyBody struct {
 	apiKeyBody
-	Token string `json:"token" doc:"The secret. It is shown this once."`
+	Token              string `json:"token,omitempty" doc:"The secret. It is shown this once."`
+	SecretAlreadyShown bool   `json:"secret_already_shown,omitempty" doc:"True in the answer to a repeat, which has no token."`
 }
 
 type createdAPIKeyOutput struct {
@@ -60,7 +62,15 @@ func (a *restAPI) registerAPIKeys() {
 	create := operation("create-api-key", http.MethodPost, "/api-keys", "Create an API key",
 		"Needs the permission api_keys.write. An Admin key needs all permissions and, from a panel session, a fresh passkey. The token is in this answer only.")
 	create.DefaultStatus = http.StatusCreated
-	register(a, create, a.createAPIKey)
+	registerPost(a, create, a.createAPIKey, func(ctx context.Context, as auth.Caller, _ *createAPIKeyInput, note string) (*createdAPIKeyOutput, error) {
+		k, err := a.c.APIKeys.Find(ctx, as, id.APIKey(note))
+		if err != nil {
+			return nil, err
+		}
+		return &createdAPIKeyOutput{
+			CacheControl: "no-store", Body: createdAPIKeyBody{apiKeyBody: renderAPIKey(k, a.c.Kit.Clock().Now()), SecretAlreadyShown: true},
+		}, nil
+	})
 }
 
 func (a *restAPI) listAPIKeys(ctx context.Context, by auth.Caller, in *listAPIKeysInput) (*listOutput[apiKeyBody], error) {

@@ -1,9 +1,7 @@
 package panel
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"mime"
 	"net/http"
@@ -22,11 +20,15 @@ import (
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
-// maxBody bounds the body of every request to the panel.
-const maxBody = 64 << 10
-
 // homePath is where a signed-in person lands.
 const homePath = "/users"
+
+// appPath is where somebody lands whose session opens the app only, appOnlyCode the
+// code of the fault that keeps them out of the panel.
+const (
+	appPath     = "/app"
+	appOnlyCode = "app_session"
+)
 
 // visit is one request of one person. In pages that are open to anybody only
 // now, zone and path are set.
@@ -45,16 +47,19 @@ type visit struct {
 func (v visit) can(p auth.Permission) bool { return v.account.Standing.Permissions.Has(p) }
 
 func (p *Panel) stranger(r *http.Request) visit {
-	return visit{now: p.c.Kit.Clock().Now(), zone: time.UTC, path: r.URL.RequestURI(), theme: themeOf(r), flash: flashOf(r)}
+	return visit{now: p.c.Kit.Clock().Now(), zone: time.UTC, path: r.URL.RequestURI(), theme: kit.Theme(r), flash: kit.Flash(r)}
 }
 
-// visitor returns the visit of a signed-in person, an Unauthenticated fault for
+// visitor returns the visit of somebody who is signed in to the panel, a fault for
 // anybody else.
 func (p *Panel) visitor(r *http.Request) (visit, error) {
 	v := p.stranger(r)
 	var err error
 	if v.caller, err = p.c.Kit.SessionCaller(r); err != nil {
 		return v, err
+	}
+	if v.caller.Kind == auth.User {
+		return v, fault.Forbidden(appOnlyCode, textAppOnly)
 	}
 	if v.account, err = p.c.SignIn.Account(r.Context(), v.caller); err != nil {
 		return v, err
@@ -68,7 +73,7 @@ func (p *Panel) visitor(r *http.Request) (visit, error) {
 // open wraps what anybody may ask for.
 func (p *Panel) open(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		prepare(w, r)
+		kit.Prepare(w, r)
 		if err := h(w, r); err != nil {
 			p.fail(w, r, p.stranger(r), err)
 		}
@@ -78,7 +83,7 @@ func (p *Panel) open(h func(http.ResponseWriter, *http.Request) error) http.Hand
 // signed wraps what needs a session.
 func (p *Panel) signed(h func(http.ResponseWriter, *http.Request, visit) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		prepare(w, r)
+		kit.Prepare(w, r)
 		v, err := p.visitor(r)
 		if err == nil {
 			err = h(w, r, v)
@@ -92,7 +97,7 @@ func (p *Panel) signed(h func(http.ResponseWriter, *http.Request, visit) error) 
 // data wraps what our own scripts ask for: JSON in, JSON or a problem out.
 func (p *Panel) data(h func(http.ResponseWriter, *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		prepare(w, r)
+		kit.Prepare(w, r)
 		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 			// A plain form came here: the page's script does not run.
 			p.fail(w, r, p.stranger(r), fault.Invalid("script_needed", textScriptNeeded))
@@ -107,33 +112,21 @@ func (p *Panel) data(h func(http.ResponseWriter, *http.Request) (any, error)) ht
 	})
 }
 
-func prepare(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-}
-
 // show renders a page whole before it writes the first byte.
 func (p *Panel) show(w http.ResponseWriter, r *http.Request, status int, c templ.Component) error {
-	var body bytes.Buffer
-	ctx := context.WithValue(r.Context(), spriteKey{}, p.c.Assets.Path("icons.svg"))
-	if err := c.Render(ctx, &body); err != nil {
-		return err
-	}
-	if flashOf(r) != "" {
-		p.setCookie(w, flashCookie, "", -1)
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = body.WriteTo(w) // the reader is gone: nobody is left to tell
-	return nil
+	return p.c.Kit.Show(w, r, status, p.c.Assets.Path("icons.svg"), c)
 }
 
 // fail answers an error with a page. A person without a session is sent to sign
 // in and comes back.
 func (p *Panel) fail(w http.ResponseWriter, r *http.Request, v visit, err error) {
 	f := kit.NoteError(r.Context(), err)
-	if f.Kind == fault.KindUnauthenticated && isRead(r) {
+	if f.Kind == fault.KindUnauthenticated && kit.IsRead(r) {
 		toSignIn(w, r)
+		return
+	}
+	if f.Code == appOnlyCode && kit.IsRead(r) {
+		redirect(w, r, appPath)
 		return
 	}
 	kit.RetryAfter(w.Header(), f)
@@ -148,8 +141,6 @@ func (p *Panel) fail(w http.ResponseWriter, r *http.Request, v visit, err error)
 	}
 }
 
-func isRead(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
-
 // toSignIn sends to the sign-in page. What htmx loads is a part of a page: there
 // the whole page has to go.
 func toSignIn(w http.ResponseWriter, r *http.Request) {
@@ -158,124 +149,35 @@ func toSignIn(w http.ResponseWriter, r *http.Request) {
 	if next != "/" {
 		to += "?" + url.Values{"next": {next}}.Encode()
 	}
-	if r.Header.Get("HX-Request") == "true" {
-		w.Header().Set("HX-Redirect", to)
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	redirect(w, r, to)
+	kit.Redirect(w, r, to, true)
 }
 
-// redirect sends the browser on with a GET. to is a path of this site: made here,
-// or what safeNext let pass.
-func redirect(w http.ResponseWriter, r *http.Request, to string) {
-	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // G710: see above
-}
+// redirect sends the browser on with a GET, to a path of this site.
+func redirect(w http.ResponseWriter, r *http.Request, to string) { kit.Redirect(w, r, to, false) }
 
 // safeNext returns next if it is a path of this site, else where everybody lands.
-func safeNext(next string) string {
-	u, err := url.Parse(next)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") ||
-		strings.ContainsFunc(next, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) {
-		return homePath
-	}
-	return next
-}
+func safeNext(next string) string { return kit.SafeNext(next, homePath) }
 
-// readForm reads a form's body.
-func readForm(r *http.Request) (url.Values, error) {
-	if err := r.ParseForm(); err != nil {
-		return nil, fault.Invalid("invalid_form", textFormUnreadable).Because(err)
-	}
-	return r.PostForm, nil
-}
+func readForm(r *http.Request) (url.Values, error) { return kit.ReadForm(r) }
 
-// readJSON reads a body of our own scripts.
-func readJSON(r *http.Request, into any) error {
-	if err := json.NewDecoder(r.Body).Decode(into); err != nil {
-		return fault.Invalid("invalid_json", textFormUnreadable).Because(err)
-	}
-	return nil
-}
-
-// problem is an error for scripts (RFC 9457).
-type problem struct {
-	Title     string         `json:"title"`
-	Status    int            `json:"status"`
-	Detail    string         `json:"detail"`
-	Code      string         `json:"code"`
-	RequestID string         `json:"request_id"`
-	Errors    []problemField `json:"errors,omitempty"`
-}
-
-type problemField struct {
-	Field   string `json:"field"`
-	Message string `json:"message"`
-}
+func readJSON(r *http.Request, into any) error { return kit.ReadJSON(r, into) }
 
 func writeProblem(w http.ResponseWriter, r *http.Request, err error) {
-	f := kit.NoteError(r.Context(), err)
-	status := kit.Status(f)
-	out := problem{Title: errorTitle(status), Status: status, Detail: f.Public, Code: f.Code, RequestID: kit.RequestID(r.Context())}
-	for _, field := range f.Fields {
-		out.Errors = append(out.Errors, problemField{Field: field.Name, Message: sentence(fieldLabel(field.Name), field.Message)})
-	}
-	kit.RetryAfter(w.Header(), f)
-	writeJSON(w, status, "application/problem+json", out)
+	kit.WriteProblem(w, r, err, errorTitle, func(f fault.Field) string { return sentence(fieldLabel(f.Name), f.Message) })
 }
 
 func writeJSON(w http.ResponseWriter, status int, kind string, body any) {
-	w.Header().Set("Content-Type", kind)
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the reader is gone: nobody is left to tell
+	kit.WriteJSON(w, status, kind, body)
 }
 
-// The toast that the next page shows travels as a code in a cookie: never as
-// text, so that nobody can put words into the page.
-const flashCookie = "keyhold_flash"
-
-func (p *Panel) setFlash(w http.ResponseWriter, code string) { p.setCookie(w, flashCookie, code, 60) }
-
-// setCookie sets a cookie of the panel's own that holds no secret; age is in
-// seconds, below zero to remove it. Scripts may read it: the theme's is theirs too.
-func (p *Panel) setCookie(w http.ResponseWriter, name, value string, age int) {
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: on localhost there is plain http, and nothing here is secret
-		Name: name, Value: value, Path: "/", MaxAge: age, Secure: p.c.Kit.Secure(), SameSite: http.SameSiteLaxMode,
-	})
-}
-
-func flashOf(r *http.Request) string {
-	c, err := r.Cookie(flashCookie)
-	if err != nil {
-		return ""
-	}
-	return c.Value
-}
-
-// themeCookie holds the person's choice; the page's script sets it too.
-const (
-	themeCookie = "keyhold_theme"
-	themeAge    = 365 * 24 * 3600 // seconds
-)
-
-func themeOf(r *http.Request) string {
-	c, err := r.Cookie(themeCookie)
-	if err != nil || !slices.Contains([]string{"light", "dark"}, c.Value) {
-		return ""
-	}
-	return c.Value
-}
+func (p *Panel) setFlash(w http.ResponseWriter, code string) { p.c.Kit.SetFlash(w, code) }
 
 func (p *Panel) setTheme(w http.ResponseWriter, r *http.Request) error {
 	form, err := readForm(r)
 	if err != nil {
 		return err
 	}
-	if theme := form.Get("theme"); theme == "light" || theme == "dark" {
-		p.setCookie(w, themeCookie, theme, themeAge)
-	} else {
-		p.setCookie(w, themeCookie, "", -1)
-	}
+	p.c.Kit.SetTheme(w, form.Get("theme"))
 	redirect(w, r, safeNext(form.Get("next")))
 	return nil
 }

@@ -466,11 +466,11 @@ func TestData_problemNamesFields(t *testing.T) {
 }
 
 func TestBodies_areBounded(t *testing.T) {
-	rec := newWorld().ask(t, "/users", url.Values{"first_name": {strings.Repeat("a", maxBody)}})
+	rec := newWorld().ask(t, "/users", url.Values{"first_name": {strings.Repeat("a", kit.MaxForm)}})
 	if rec.Code != http.StatusUnprocessableEntity {
 		t.Errorf("form: status = %d, want 422", rec.Code)
 	}
-	r := httptest.NewRequest(http.MethodPost, "/sign-in", strings.NewReader(`{"next":"`+strings.Repeat("a", maxBody)+`"}`))
+	r := httptest.NewRequest(http.MethodPost, "/sign-in", strings.NewReader(`{"next":"`+strings.Repeat("a", kit.MaxForm)+`"}`))
 	r.Header.Set("Content-Type", "application/json")
 	if rec := send(t, newWorld(), r); rec.Code != http.StatusUnprocessableEntity {
 		t.Errorf("JSON: status = %d, want 422", rec.Code)

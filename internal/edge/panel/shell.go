@@ -1,16 +1,13 @@
 package panel
 
 import (
-	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/edge/kit"
 )
 
 // shell is what stands around every page.
@@ -113,30 +110,6 @@ func sections(v visit) []navSection {
 	return out
 }
 
-// initials returns the one or two letters that stand for a name.
-func initials(name string) string {
-	var out []rune
-	words := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) })
-	for i, word := range words {
-		if i == 0 || i == len(words)-1 {
-			first, _ := utf8.DecodeRuneInString(word)
-			out = append(out, unicode.ToUpper(first))
-		}
-	}
-	if len(out) == 0 {
-		return "?"
-	}
-	return string(out)
-}
-
-type spriteKey struct{}
-
-// sprite returns where the icon of that name is.
-func sprite(ctx context.Context, name string) string {
-	path, _ := ctx.Value(spriteKey{}).(string)
-	return path + "#" + name
-}
-
 // errorPage is the page for an answer that says no.
 type errorPage struct {
 	Shell     shell
@@ -147,37 +120,8 @@ type errorPage struct {
 	SignIn    bool
 }
 
-// notice is a short text in a box.
-type notice struct {
-	Tone  string // "info" or "danger"
-	Icon  string
-	Title string
-	Text  string
-}
-
 // wayPrimary is the looks of the one link or button that a page is about.
 const wayPrimary = "btn-primary"
-
-// empty is what a list without rows says, and what to do next.
-type empty struct {
-	Icon   string
-	Title  string
-	Text   string
-	Action string // the link's text, "" for none
-	Path   string
-	Way    string // the link's looks: "btn-primary" for what to do next
-}
-
-// pager leads to a list's other pages; "" where there is none.
-type pager struct{ First, Next string }
-
-// column is a head of a table.
-type column struct {
-	Name  string
-	Sort  string // where a press sorts by it, "" if it cannot
-	Order string // aria-sort: "ascending", "descending" or ""
-	Class string
-}
 
 // column returns a head by which the list is sorted at a press, ascending first.
 // In the list's default order sort is the first of its sorts.
@@ -202,130 +146,9 @@ func (l list) timeColumn(name, sort, class string) column {
 	return c
 }
 
-// badge is a state in a word and a colour.
-type badge struct {
-	Word string
-	Tone string // "green", "amber", "red" or "grey"
-}
-
-// moment is a time as people read it.
-type moment struct {
-	Machine  string // for <time datetime>; "" for no time
-	Relative string
-	Exact    string
-}
-
-func (v visit) moment(t time.Time) moment {
-	if t.IsZero() {
-		return moment{}
-	}
-	return moment{Machine: t.UTC().Format(time.RFC3339), Relative: relative(v.now, t), Exact: exact(t, v.zone)}
-}
-
-func exact(t time.Time, zone *time.Location) string {
-	return t.In(zone).Format("Monday, 2 January 2006, 15:04:05") + " (" + zone.String() + ")"
-}
+func (v visit) moment(t time.Time) moment { return kit.NewMoment(v.now, t, v.zone) }
 
 func day(t time.Time, zone *time.Location) string { return t.In(zone).Format("2 January 2006") }
-
-// relative says how far t is from now in words. The page's script knows the same
-// words (time.js) and keeps them true.
-func relative(now, t time.Time) string {
-	d := now.Sub(t)
-	future := d < 0
-	if future {
-		d = -d
-	}
-	days := int((d + 12*time.Hour) / (24 * time.Hour)) // the nearest: a new key of 90 days has 90
-	switch {
-	case d < 45*time.Second && future:
-		return "in a moment"
-	case d < 45*time.Second:
-		return "just now"
-	case d < time.Hour:
-		return away(max(1, int(d/time.Minute)), "minute", future)
-	case d < 24*time.Hour:
-		return away(int(d/time.Hour), "hour", future)
-	case days < 100:
-		return away(days, "day", future)
-	case days < 730:
-		return away(days/30, "month", future)
-	}
-	return away(days/365, "year", future)
-}
-
-func away(n int, unit string, future bool) string {
-	words := count(n, unit)
-	if future {
-		return "in " + words
-	}
-	return words + " ago"
-}
-
-// count returns "1 user", "2 users".
-func count(n int, unit string) string {
-	if n == 1 {
-		return "1 " + unit
-	}
-	return thousands(n) + " " + unit + "s"
-}
-
-// thousands writes a number with commas.
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// field is one input of a form.
-type field struct {
-	Name         string
-	Label        string
-	Help         string
-	Value        string
-	Error        string
-	Note         string // what is stored now, if that is another value
-	Type         string
-	Autocomplete string
-	Suggestions  string // the id of a datalist
-	Required     bool
-	Wide         bool
-	MaxLength    int
-}
-
-// describedBy names the texts that belong to the input.
-func (f field) describedBy() string {
-	ids := []string{f.Name + "-error"}
-	if f.Note != "" {
-		ids = append(ids, f.Name+"-note")
-	}
-	if f.Help != "" {
-		ids = append(ids, f.Name+"-help")
-	}
-	return strings.Join(ids, " ")
-}
-
-// choice is a box to tick or one of several to choose.
-type choice struct {
-	Name    string
-	Value   string
-	Label   string
-	Help    string
-	Checked bool
-}
-
-// summary is what is wrong with a form, on top of it.
-type summary struct {
-	Title string
-	Items []summaryItem
-}
-
-type summaryItem struct {
-	Field string // the input's id, "" for none on the page
-	Text  string
-}
 
 // wrong returns what a fault says of a form: its summary and a sentence for each
 // field. known are the names of the form's inputs.
@@ -353,3 +176,25 @@ func isFormFault(err error) (*fault.Error, bool) {
 	f, ok := fault.As(err)
 	return f, ok && (f.Kind == fault.KindInvalid || f.Kind == fault.KindConflict)
 }
+
+// What the pages are made of is the kit's; these are its names here.
+type (
+	moment      = kit.Moment
+	badge       = kit.Badge
+	notice      = kit.Notice
+	empty       = kit.Empty
+	pager       = kit.Pager
+	column      = kit.Column
+	field       = kit.Field
+	choice      = kit.Choice
+	summary     = kit.Summary
+	summaryItem = kit.SummaryItem
+)
+
+func initials(name string) string { return kit.Initials(name) }
+
+func count(n int, unit string) string { return kit.Count(n, unit) }
+
+func thousands(n int) string { return kit.Thousands(n) }
+
+func relative(now, t time.Time) string { return kit.Relative(now, t) }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/edge/kit"
@@ -76,6 +77,9 @@ func (p *Panel) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	p.admit(w, r, opened)
+	if opened.Caller.Kind == auth.User {
+		return landing{Location: appPath}, nil
+	}
 	return landing{Location: safeNext(in.Next)}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
@@ -17,10 +18,6 @@ const (
 	textMenuOpen     = "Open the navigation"
 	textMenuClose    = "Close the navigation"
 	textCrumbs       = "Where you are"
-	textDismiss      = "Dismiss"
-	textPages        = "Pages of the list"
-	textPageFirst    = "First page"
-	textPageNext     = "Next page"
 	textNever        = "never"
 	textNone         = "not set"
 	textYes          = "Yes"
@@ -43,7 +40,8 @@ const (
 	textErrorBack      = "Go to the start page"
 	textErrorSignIn    = "Sign in again"
 	textPageNotFound   = "There is no page at this address. It may have been moved, or the address may have a typing error."
-	textFormUnreadable = "The form could not be read. It may be too large."
+	textAppOnly        = "This session opens the app, not the panel. Sign in to the panel with a passkey that an administrator has confirmed."
+	textFormUnreadable = kit.TextUnreadable
 	textScriptNeeded   = "Passkeys need JavaScript: allow it for this site and try again."
 	textNoFrontEnd     = "This server was built without its front end, so passkeys do not work here. Build it with “make web” first."
 

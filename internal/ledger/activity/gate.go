@@ -66,6 +66,7 @@ type Look[T any] func(ctx context.Context, t T, standing auth.Standing, now time
 // with an idempotency key (package once) is done at most once: its repeat ends
 // with *once.Repeated, and fn is not run.
 func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T]) error {
+	r, hasKey := once.From(ctx)
 	return g.Store.Write(ctx, func(ctx context.Context, t T) (*fault.Error, error) {
 		now := g.Clock.Now()
 		standing, err := t.CallerStanding(ctx, by, now)
@@ -75,10 +76,10 @@ func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T
 		if refusal := auth.Check(by, standing, a.Need); refusal != nil {
 			return refusal, Refuse(ctx, t, by, a, refusal.Code, now)
 		}
-		r, ok := once.From(ctx)
-		if !ok {
+		if !hasKey {
 			return fn(ctx, t, standing, now)
 		}
+		ctx = once.With(ctx, r) // a transaction has a context of its own
 		first, body, note, err := t.InsertOnce(ctx, by.Workspace, r, now)
 		switch {
 		case err != nil:

@@ -38,7 +38,7 @@ func WriteOverdue(ctx context.Context, t Tx, r OverdueRefusal, now time.Time) er
 		Workspace: r.Workspace, Action: r.Action, Outcome: Refused, Reason: r.Reason, Count: r.Count,
 		Actor: Party{Type: kind, ID: identity},
 	}
-	if auth.Kind(kind) == auth.Administrator {
+	if auth.Kind(kind) == auth.Administrator || auth.Kind(kind) == auth.User {
 		e.User = id.User(identity)
 	}
 	return Append(ctx, t, auth.Caller{}, e, now)

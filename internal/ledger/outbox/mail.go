@@ -60,3 +60,16 @@ type Invitation struct {
 
 // MessageKind returns "mail.invitation".
 func (Invitation) MessageKind() string { return "mail.invitation" }
+
+// SignInCode brings a person the code with which they sign in to the app. Code is
+// its id: the code itself is computed when the mail is written.
+type SignInCode struct {
+	To        Recipient `json:"to"`
+	Code      string    `json:"code"`
+	ExpiresAt int64     `json:"expires_at"` // Unix milliseconds
+	IP        string    `json:"ip"`
+	Agent     string    `json:"agent"`
+}
+
+// MessageKind returns "mail.sign_in_code".
+func (SignInCode) MessageKind() string { return "mail.sign_in_code" }

@@ -40,13 +40,18 @@ const Lifetime = 72 * time.Hour
 
 // Put writes a message of the workspace into the caller's transaction.
 func Put(ctx context.Context, t Tx, w id.Workspace, p Payload, now time.Time) error {
+	return PutUntil(ctx, t, w, p, now, now.Add(Lifetime))
+}
+
+// PutUntil is Put for a message that is of no use after expires.
+func PutUntil(ctx context.Context, t Tx, w id.Workspace, p Payload, now, expires time.Time) error {
 	body, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("writing a %s message: %w", p.MessageKind(), err)
 	}
 	return t.InsertOutboxMessage(ctx, Message{
 		ID: id.New[id.KindJob](now), Workspace: w, Kind: p.MessageKind(), Payload: body,
-		CreatedAt: now, ExpiresAt: now.Add(Lifetime),
+		CreatedAt: now, ExpiresAt: expires,
 	})
 }
 

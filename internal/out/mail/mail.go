@@ -14,6 +14,8 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/base/token"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 )
 
@@ -32,6 +34,8 @@ type Config struct {
 	// PublicURL is where people reach this Keyhold.
 	PublicURL *url.URL
 	Clock     clock.Clock
+	// CodeKey is the key of the codes for signing in, which the sign-in room has too.
+	CodeKey secret.Bytes
 	// TLS holds the roots by which the server is known. Nil for the system's.
 	TLS *tls.Config
 }
@@ -42,6 +46,7 @@ type Mailer struct {
 	from   mail.Address
 	public *url.URL
 	clock  clock.Clock
+	codes  secret.Bytes
 }
 
 // New returns a mailer. Its errors name the setting that is wrong and what is
@@ -65,14 +70,14 @@ func New(c Config) (*Mailer, error) {
 	if c.TLS != nil {
 		post.roots = c.TLS.RootCAs
 	}
-	return &Mailer{server: post, from: sender, public: c.PublicURL, clock: c.Clock}, nil
+	return &Mailer{server: post, from: sender, public: c.PublicURL, clock: c.Clock, codes: c.CodeKey}, nil
 }
 
 // Deliver hands the message to the mail server. An error whose method Permanent
 // says true tells that it can never arrive: its kind or its address is unknown,
 // or the server refused it for good.
 func (s *Mailer) Deliver(ctx context.Context, m outbox.Message) error {
-	to, l, err := read(m)
+	to, l, err := s.read(m)
 	if err != nil {
 		return &failure{permanent: true, err: err}
 	}
@@ -84,7 +89,7 @@ func (s *Mailer) Deliver(ctx context.Context, m outbox.Message) error {
 }
 
 // read returns whom a message of the outbox goes to and what it says.
-func read(m outbox.Message) (outbox.Recipient, letter, error) {
+func (s *Mailer) read(m outbox.Message) (outbox.Recipient, letter, error) {
 	switch m.Kind {
 	case outbox.PasskeyRegistered{}.MessageKind():
 		return readAs(m, func(p outbox.PasskeyRegistered) (outbox.Recipient, letter) { return p.To, passkeyRegistered(p) })
@@ -94,6 +99,10 @@ func read(m outbox.Message) (outbox.Recipient, letter, error) {
 		return readAs(m, func(p outbox.EmailChanged) (outbox.Recipient, letter) { return p.To, emailChanged(p) })
 	case outbox.Invitation{}.MessageKind():
 		return readAs(m, func(p outbox.Invitation) (outbox.Recipient, letter) { return p.To, invitation(p) })
+	case outbox.SignInCode{}.MessageKind():
+		return readAs(m, func(p outbox.SignInCode) (outbox.Recipient, letter) {
+			return p.To, signInCode(p, token.EmailCode(s.codes, p.Code))
+		})
 	}
 	return outbox.Recipient{}, letter{}, fmt.Errorf("no mail is known of the kind %q", m.Kind)
 }

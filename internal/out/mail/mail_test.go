@@ -22,6 +22,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 )
 
@@ -40,7 +41,7 @@ func noon() time.Time { return time.Date(2026, 12, 4, 11, 0, 0, 0, time.UTC) }
 
 func newMailer(t *testing.T, smtpURL string) *Mailer {
 	t.Helper()
-	s, err := New(Config{URL: smtpURL, PublicURL: public(t, "https://keys.example.com"), Clock: clock.NewManual(noon())})
+	s, err := New(Config{URL: smtpURL, PublicURL: public(t, "https://keys.example.com"), Clock: clock.NewManual(noon()), CodeKey: secret.FromString("key of codes")})
 	if err != nil {
 		t.Fatalf("New(%q) error = %v", smtpURL, err)
 	}
@@ -76,6 +77,9 @@ func samples() map[string]outbox.Payload {
 			To: outbox.Recipient{Email: "ada@old.example", Timezone: "America/New_York"}, Workspace: "Example & Sons",
 			Old: "ada@old.example", New: "ada@new.example", By: "Grace Hopper", At: at,
 		},
+		"sign_in_code": outbox.SignInCode{
+			To: ada(), Code: "code_01jt0000000000000000000000", ExpiresAt: at, IP: "192.0.2.3", Agent: "Firefox/140",
+		},
 	}
 }
 
@@ -83,7 +87,7 @@ func samples() map[string]outbox.Payload {
 func composed(t *testing.T, s *Mailer, p outbox.Payload) ([]byte, *enmime.Envelope) {
 	t.Helper()
 	m := message(t, p)
-	to, l, err := read(m)
+	to, l, err := s.read(m)
 	if err != nil {
 		t.Fatalf("read() error = %v", err)
 	}
@@ -184,6 +188,7 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 		outbox.PasskeyRegistered{To: to, Workspace: evil, Passkey: evil, IP: evil, Agent: evil},
 		outbox.APIKeyCreated{To: to, Workspace: evil, APIKey: evil, TokenID: evil, Type: evil, By: evil},
 		outbox.EmailChanged{To: to, Workspace: evil, Old: evil, New: evil, By: evil},
+		outbox.SignInCode{To: to, Code: evil, IP: evil, Agent: evil},
 	} {
 		raw, e := composed(t, s, p)
 		head, _, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
@@ -206,7 +211,7 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 				t.Errorf("%T: want no controls in the %s, got %q", p, what, text)
 			}
 		}
-		_, l, err := read(message(t, p))
+		_, l, err := s.read(message(t, p))
 		if err != nil {
 			t.Fatal(err)
 		}

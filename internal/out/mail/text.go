@@ -19,7 +19,7 @@ type letter struct {
 	Facts    []fact
 	Advice   string // what to do if this was not wanted
 	Action   string // the button that leads to Keyhold
-	Path     string // where it leads there; empty for the start page
+	Path     string // the page that it leads to, "" for the start
 	Footer   string
 }
 
@@ -107,8 +107,27 @@ func invitation(p outbox.Invitation) letter {
 		),
 		Advice: "If you do not know " + workspace + ", you can ignore this mail: nothing happens until you sign in.",
 		Action: "Open your account",
-		Path:   "app",
+		Path:   "/app",
 		Footer: "You get this mail because somebody of " + workspace + " made an account for this address.",
+	}
+}
+
+// signInCode says the code: computed here, it stands nowhere else.
+func signInCode(p outbox.SignInCode, code string) letter {
+	return letter{
+		Subject:  "Your sign-in code",
+		Greeting: greeting(p.To),
+		Lead:     "Type this code in the window in which you asked for it. It works in no other, and only once.",
+		Facts: facts(
+			fact{"Code", code[:4] + " " + code[4:]},
+			fact{"Good until", moment(p.ExpiresAt, p.To.Timezone)},
+			fact{"IP address", p.IP},
+			fact{"Browser", p.Agent},
+		),
+		Advice: "If you did not ask for a code, there is nothing to do: without it nobody gets in. Never tell it to anybody, whoever asks.",
+		Action: "Open " + productName,
+		Path:   "/app",
+		Footer: "You get this mail because somebody asked to sign in with your address.",
 	}
 }
 

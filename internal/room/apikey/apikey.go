@@ -16,6 +16,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/once"
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/token"
@@ -172,6 +173,7 @@ func (s *Service) Create(ctx context.Context, by auth.Caller, n NewKey) (Key, to
 		if err := tellOwners(ctx, tx, by, k, now); err != nil {
 			return nil, err
 		}
+		once.Note(ctx, string(k.ID))
 		return nil, activity.Append(ctx, tx, by, activity.Event{
 			Action: "api_key.create", Detail: string(k.Type), Target: activity.Party{Type: "api_key", ID: string(k.ID), Name: k.Name}, User: by.User,
 		}, now)
@@ -256,6 +258,27 @@ func (s *Service) List(ctx context.Context, by auth.Caller, q Query) (page.Page[
 		return err
 	})
 	return out, err
+}
+
+// unknownKey is the answer for a key that is not there or not to be known.
+func unknownKey() *fault.Error {
+	return fault.NotFound("api_key_not_found", "This API key does not exist.")
+}
+
+// Find returns a key. The caller needs api_keys.read.
+func (s *Service) Find(ctx context.Context, by auth.Caller, key id.APIKey) (Key, error) {
+	var k Key
+	attempt := activity.Attempt{Action: "api_key.find", Need: auth.APIKeysRead, Target: activity.Party{Type: "api_key", ID: string(key)}}
+	err := s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+		var found bool
+		var err error
+		k, found, err = t.FindAPIKey(ctx, by.Workspace, key)
+		if err == nil && !found {
+			return unknownKey()
+		}
+		return err
+	})
+	return k, err
 }
 
 // Own returns the key that the caller is. Only API keys may ask.

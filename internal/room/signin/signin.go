@@ -1,6 +1,6 @@
-// Package signin decides who is at the panel: setup links, passkeys as a relying
-// party with user verification, sessions, administrators and what they may. It
-// refuses to know what they do once they are in.
+// Package signin decides who is at the panel and in the app: setup links, passkeys
+// as a relying party with user verification, codes by e-mail, sessions,
+// administrators and what they may. It refuses to know what they do once they are in.
 package signin
 
 import (
@@ -16,6 +16,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/tx"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
@@ -52,6 +53,8 @@ type Person struct {
 	Name          string
 	Language      string
 	Timezone      string
+	Auditable     bool // their sign-ins stand in the record
+	Suspended     bool // they are, or their workspace is
 }
 
 // Passkey is a credential of a person for Keyhold itself. Record is the
@@ -154,10 +157,11 @@ type Tx interface {
 	tx.Latches
 	InsertAdministrator(ctx context.Context, a Administrator) error
 	FindAdministrator(ctx context.Context, w id.Workspace, u id.User) (Administrator, bool, error)
-	// WorkspaceHasOwner tells whether an owner with a passkey exists.
+	// WorkspaceHasOwner tells whether an owner with a confirmed passkey exists.
 	WorkspaceHasOwner(ctx context.Context, w id.Workspace) (bool, error)
 	InsertPasskey(ctx context.Context, p Passkey) error
-	UpdatePasskeyUse(ctx context.Context, p Passkey) error
+	// UpdatePasskeyUse returns false if the passkey is gone.
+	UpdatePasskeyUse(ctx context.Context, p Passkey) (bool, error)
 	// FindPasskey finds by credential id over all workspaces: who answers a
 	// sign-in challenge has not said where they belong.
 	FindPasskey(ctx context.Context, credentialID []byte) (Passkey, bool, error)
@@ -182,6 +186,22 @@ type Tx interface {
 	// FindPerson fills the workspace's part also when the user is not there.
 	FindPerson(ctx context.Context, w id.Workspace, u id.User) (Person, bool, error)
 	FindPersonByEmail(ctx context.Context, w id.Workspace, folded string) (Person, bool, error)
+	// FindPeopleByEmail finds over all workspaces, by their ids: who proves an
+	// address has not said where they belong.
+	FindPeopleByEmail(ctx context.Context, folded string) ([]Person, error)
+	InsertCode(ctx context.Context, c Code, now time.Time) error
+	FindCode(ctx context.Context, browser []byte) (Code, bool, error)
+	// SpendCodeTry takes one try of a code; false if there is none left, or the
+	// code is unknown, over or proved.
+	SpendCodeTry(ctx context.Context, browser []byte, now time.Time) (Code, bool, error)
+	MarkCodeProved(ctx context.Context, c id.Code, now time.Time) error
+	// UseCode returns false if the code was used, or not proved after that moment.
+	UseCode(ctx context.Context, c id.Code, now, provedAfter time.Time) (bool, error)
+	// CountRate counts one more under the name and returns how many there were
+	// since the window began, which a count after its end begins anew.
+	CountRate(ctx context.Context, name string, now time.Time, window time.Duration) (n int64, since time.Time, err error)
+	// CountLogin counts a login for statistics.
+	CountLogin(ctx context.Context, w id.Workspace, outcome string, now time.Time) error
 	// MarkUserSeen notes that the user signed in.
 	MarkUserSeen(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
 }
@@ -220,6 +240,9 @@ type Config struct {
 	Party *RelyingParty
 	// LinksSignIn lets links open a session without a passkey. Demo only.
 	LinksSignIn bool
+	// CodeKey is the key of the codes that are sent by e-mail; whoever sends them
+	// has the same.
+	CodeKey secret.Bytes
 }
 
 // Service is the room's door. Use New.
@@ -229,12 +252,15 @@ type Service struct {
 	clock clock.Clock
 	rp    *RelyingParty
 	links bool
+
+	codeKey secret.Bytes
 }
 
 // New returns the room.
 func New(c Config) *Service {
 	return &Service{
 		gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, store: c.Store, clock: c.Clock, rp: c.Party, links: c.LinksSignIn,
+		codeKey: c.CodeKey,
 	}
 }
 
@@ -245,7 +271,7 @@ type Account struct {
 	Passkeys []Passkey
 }
 
-// Account returns the caller's own account. Callers are administrators.
+// Account returns the caller's own account. Callers are people who signed in.
 func (s *Service) Account(ctx context.Context, by auth.Caller) (Account, error) {
 	var a Account
 	err := s.gate.Read(ctx, by, activity.Attempt{Action: "account.find", Need: auth.Signed}, func(ctx context.Context, t Tx, standing auth.Standing, _ time.Time) error {

@@ -123,7 +123,7 @@ func OpenLink(ctx context.Context, t Tx, value secret.Bytes, now time.Time) (Lin
 	if out.Person, found, err = t.FindPerson(ctx, l.Workspace, l.User); err != nil {
 		return Link{}, err
 	}
-	if !found && l.User != "" {
+	if !found && l.User != "" || out.Person.Suspended {
 		return Link{}, deadLink()
 	}
 	return out, nil

@@ -132,7 +132,7 @@ func AddPasskey(ctx context.Context, t Tx, by auth.Caller, p Person, k Passkey, 
 		return nil, err
 	}
 	mail := outbox.PasskeyRegistered{
-		To:        outbox.Recipient{Email: p.Email, Name: p.Name, Language: p.Language, Timezone: p.Timezone},
+		To:        recipient(p),
 		Workspace: p.WorkspaceName, Passkey: k.Name, At: now.UnixMilli(), IP: by.IP, Agent: by.Agent,
 	}
 	if err := outbox.Put(ctx, t, p.Workspace, mail, now); err != nil {
@@ -144,9 +144,12 @@ func AddPasskey(ctx context.Context, t Tx, by auth.Caller, p Person, k Passkey, 
 	}, now)
 }
 
-// BeginSignIn asks for any passkey of this relying party. Anybody may call it.
+// BeginSignIn asks for any passkey of this relying party. Anybody may call it; a
+// network that asks too often is answered a TooMany fault.
 func (s *Service) BeginSignIn(ctx context.Context, by auth.Caller) (Challenge, error) {
-	return s.beginAssertion(ctx, Ceremony{Purpose: PurposeSignIn})
+	return s.beginAssertion(ctx, Ceremony{Purpose: PurposeSignIn}, func(ctx context.Context, t Tx, now time.Time) (*fault.Error, error) {
+		return slow(ctx, t, "sign_in_network/"+network(by.IP), signInsPerNet, networkWindow, now)
+	})
 }
 
 // BeginStepUp asks the signed-in person for a passkey of theirs again.
@@ -154,10 +157,12 @@ func (s *Service) BeginStepUp(ctx context.Context, by auth.Caller) (Challenge, e
 	if by.Kind != auth.Administrator {
 		return Challenge{}, fault.Unauthenticated()
 	}
-	return s.beginAssertion(ctx, Ceremony{Purpose: PurposeStepUp, Workspace: by.Workspace, User: by.User})
+	return s.beginAssertion(ctx, Ceremony{Purpose: PurposeStepUp, Workspace: by.Workspace, User: by.User},
+		func(context.Context, Tx, time.Time) (*fault.Error, error) { return nil, nil })
 }
 
-func (s *Service) beginAssertion(ctx context.Context, c Ceremony) (Challenge, error) {
+// beginAssertion asks for a passkey unless bound answers a fault.
+func (s *Service) beginAssertion(ctx context.Context, c Ceremony, bound func(context.Context, Tx, time.Time) (*fault.Error, error)) (Challenge, error) {
 	assertion, session, err := s.rp.party.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
 		return Challenge{}, fmt.Errorf("beginning a sign-in: %w", err)
@@ -167,14 +172,22 @@ func (s *Service) beginAssertion(ctx context.Context, c Ceremony) (Challenge, er
 	if err != nil {
 		return Challenge{}, err
 	}
-	return challenge, s.store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
+	err = s.store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
+		if f, err := bound(ctx, t, now); f != nil || err != nil {
+			return f, err
+		}
 		return nil, t.InsertCeremony(ctx, c, now)
 	})
+	if err != nil {
+		return Challenge{}, err
+	}
+	return challenge, nil
 }
 
 // FinishSignIn opens a session for the holder of the passkey that answered the
-// ceremony. Anybody may call it; a passkey that is unknown, of somebody who is no
-// administrator, or does not verify the user gets the same answer.
+// ceremony: of the panel for an administrator whose passkey is confirmed, else of
+// the app. Anybody may call it; a passkey that is unknown, of somebody who is
+// suspended, or does not verify the user gets the same answer.
 func (s *Service) FinishSignIn(ctx context.Context, by auth.Caller, ceremony id.Ceremony, response []byte) (Opened, error) {
 	proof, err := s.prove(ctx, ceremony, PurposeSignIn, response)
 	if err != nil {
@@ -187,13 +200,21 @@ func (s *Service) FinishSignIn(ctx context.Context, by auth.Caller, ceremony id.
 		if f != nil || err != nil {
 			return f, err
 		}
-		as := by
-		as.Workspace, as.User = proof.person.Workspace, proof.person.User
-		if _, isAdministrator, err := t.FindAdministrator(ctx, proof.passkey.Workspace, proof.passkey.User); err != nil || !isAdministrator {
-			f := rejected(errors.New("the person is no administrator"))
-			return f, errors.Join(err, activity.Refuse(ctx, t, as, activity.Attempt{Action: "session.open", Target: userParty(proof.person)}, "not_an_administrator", now))
+		// Read again: the proof was judged before this transaction began.
+		p, found, err := t.FindPerson(ctx, proof.person.Workspace, proof.person.User)
+		if err != nil {
+			return nil, err
 		}
-		opened, err = s.rp.OpenSession(ctx, t, by, proof.person, OpenedByPasskey, proof.passkey, now)
+		k, kept, err := t.FindPasskey(ctx, proof.passkey.CredentialID)
+		switch {
+		case err != nil:
+			return nil, err
+		case !found || !kept:
+			return rejected(errors.New("the passkey or its holder is gone")), nil
+		case p.Suspended:
+			return rejected(errors.New("the holder or the workspace is suspended")), refuseSession(ctx, t, by, p, "suspended", now)
+		}
+		opened, err = s.rp.OpenSession(ctx, t, by, p, OpenedByPasskey, k, now)
 		return nil, err
 	})
 	return opened, err
@@ -204,6 +225,9 @@ func (s *Service) FinishStepUp(ctx context.Context, by auth.Caller, ceremony id.
 	proof, err := s.prove(ctx, ceremony, PurposeStepUp, response)
 	if err == nil && (proof.passkey.User != by.User || proof.passkey.Workspace != by.Workspace) {
 		err = rejected(errors.New("the passkey is somebody else's"))
+	}
+	if err == nil && proof.passkey.ConfirmedAt.IsZero() {
+		err = rejected(errors.New("the passkey does not open the panel yet"))
 	}
 	if err != nil {
 		return s.refuseProof(ctx, by, "session.step_up", ceremony, proof, err)
@@ -298,7 +322,11 @@ func spend(ctx context.Context, t Tx, ceremony id.Ceremony, p proof, now time.Ti
 		return over(), nil
 	}
 	p.passkey.LastUsedAt = now
-	return nil, t.UpdatePasskeyUse(ctx, p.passkey)
+	used, err := t.UpdatePasskeyUse(ctx, p.passkey)
+	if err == nil && !used {
+		return rejected(errors.New("the passkey was removed meanwhile")), nil
+	}
+	return nil, err
 }
 
 // refuseProof spends the ceremony of a refused answer and records the refusal in
@@ -315,6 +343,11 @@ func (s *Service) refuseProof(ctx context.Context, by auth.Caller, action string
 		}
 		if by.Workspace == "" {
 			by.Workspace, by.User = p.person.Workspace, p.person.User
+		}
+		if action == "session.open" && by.Workspace != "" {
+			if err := t.CountLogin(ctx, by.Workspace, loginRefused, now); err != nil {
+				return nil, err
+			}
 		}
 		return f, activity.Refuse(ctx, t, by, activity.Attempt{Action: action, Target: userParty(p.person)}, f.Code, now)
 	})

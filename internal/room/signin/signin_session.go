@@ -28,13 +28,17 @@ func newSession(by auth.Caller, p Person, how OpenedBy, scope Scope, now time.Ti
 	s := Session{
 		ID: id.New[id.KindSession](now), Workspace: p.Workspace, User: p.User, Digest: token.Digest(value),
 		OpenedBy: how, Scope: scope, IP: by.IP, Agent: strings.ToValidUTF8(by.Agent[:min(len(by.Agent), 400)], ""), CreatedAt: now, ExpiresAt: now.Add(SessionLifetime),
-		LastSeenAt: now, StepUpAt: now,
+		LastSeenAt: now,
+	}
+	if how != OpenedByCode {
+		s.StepUpAt = now // who used a passkey just now proved presence by it
 	}
 	return s, Opened{Token: value, ExpiresAt: s.ExpiresAt}
 }
 
-// OpenSession writes a session, the person's last activity and the sign-in's line
-// into the caller's transaction. It is for whoever has just proved the person. The
+// OpenSession writes a session, the person's last activity and the sign-in's line,
+// unless the person is not auditable, into the caller's transaction. It is for
+// whoever has just proved the person and that they are not suspended. The
 // session opens the panel for an administrator who proved it by a confirmed
 // passkey, or by a demo's link; else it opens the app. k is the passkey, zero for
 // the other ways.
@@ -55,7 +59,13 @@ func (r *RelyingParty) OpenSession(ctx context.Context, t Tx, by auth.Caller, p 
 	if err := t.MarkUserSeen(ctx, p.Workspace, p.User, now); err != nil {
 		return Opened{}, err
 	}
+	if err := t.CountLogin(ctx, p.Workspace, loginSuccess, now); err != nil {
+		return Opened{}, err
+	}
 	opened.Caller = caller(by, session, p, a)
+	if !p.Auditable {
+		return opened, nil
+	}
 	return opened, activity.Append(ctx, t, opened.Caller, activity.Event{
 		Action: "session.open", Detail: string(how), Target: userParty(p), User: p.User, RPID: r.id,
 	}, now)
@@ -64,7 +74,7 @@ func (r *RelyingParty) OpenSession(ctx context.Context, t Tx, by auth.Caller, p 
 func caller(by auth.Caller, s Session, p Person, a Administrator) auth.Caller {
 	kind := auth.Administrator
 	if s.Scope != ScopePanel || a.ID == "" {
-		kind = auth.User
+		kind, a.ID = auth.User, ""
 	}
 	return auth.Caller{
 		Kind: kind, Workspace: s.Workspace, User: s.User, Administrator: a.ID, Session: s.ID,
@@ -74,7 +84,8 @@ func caller(by auth.Caller, s Session, p Person, a Administrator) auth.Caller {
 
 // VerifySession returns the caller behind a session's token, for whom by is the
 // anonymous caller of the same request. It answers Unauthenticated for anything
-// but a live session of somebody who is an administrator.
+// but a live session of somebody who is not suspended, in a workspace that is not.
+// The caller is an Administrator if the session opens the panel, else a User.
 func (s *Service) VerifySession(ctx context.Context, by auth.Caller, value secret.Bytes) (auth.Caller, error) {
 	if value.IsEmpty() {
 		return auth.Caller{}, fault.Unauthenticated()
@@ -95,12 +106,12 @@ func (s *Service) VerifySession(ctx context.Context, by auth.Caller, value secre
 		if err != nil {
 			return err
 		}
-		a, isAdministrator, err := t.FindAdministrator(ctx, session.Workspace, session.User)
+		if !found || p.Suspended {
+			return fault.Unauthenticated()
+		}
+		a, _, err := t.FindAdministrator(ctx, session.Workspace, session.User)
 		if err != nil {
 			return err
-		}
-		if !found || !isAdministrator {
-			return fault.Unauthenticated()
 		}
 		out = caller(by, session, p, a)
 		stale = now.Sub(session.LastSeenAt) >= seenEvery
@@ -120,6 +131,10 @@ func (s *Service) SignOut(ctx context.Context, by auth.Caller) error {
 		func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
 			ended, err := t.EndSession(ctx, by.Workspace, by.Session, now)
 			if err != nil || !ended {
+				return nil, err
+			}
+			p, found, err := t.FindPerson(ctx, by.Workspace, by.User)
+			if err != nil || found && !p.Auditable {
 				return nil, err
 			}
 			return nil, activity.Append(ctx, t, by, activity.Event{

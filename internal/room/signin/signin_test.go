@@ -49,10 +49,12 @@ func newHouse(t testing.TB, links bool) house {
 	}
 	return house{
 		Database: d, clock: c, w: storetest.Workspace(t, d.Store), by: auth.Nobody("192.0.2.3", "browser/1", "req_signin"),
-		Service: signin.New(signin.Config{Store: store.For[signin.Tx](d.Store), Clock: c, Party: party, LinksSignIn: links}),
+		Service: signin.New(signin.Config{Store: store.For[signin.Tx](d.Store), Clock: c, Party: party, LinksSignIn: links, CodeKey: codeKey()}),
 		join:    join.New(join.Config{Store: store.For[join.Tx](d.Store), Clock: c, Party: party}),
 	}
 }
+
+func codeKey() secret.Bytes { return secret.FromString("key of codes") }
 
 // person is an owner with an authenticator of their own.
 type person struct {
@@ -301,20 +303,119 @@ func TestSignIn_copiedAuthenticator(t *testing.T) {
 	}
 }
 
-func TestSignIn_administratorsOnly(t *testing.T) {
+// A passkey alone opens the app; the panel needs an administrator and a confirmed one.
+func TestSignIn_scope(t *testing.T) {
+	for name, c := range map[string]struct {
+		change string
+		want   auth.Kind
+	}{
+		"an administrator":                   {"", auth.Administrator},
+		"one who is none":                    {`DELETE FROM signin_administrator WHERE user_id = $1`, auth.User},
+		"an administrator's waiting passkey": {`UPDATE signin_passkey SET confirmed_at = 0 WHERE user_id = $1`, auth.User},
+	} {
+		h := newHouse(t, false)
+		ada := h.person(t, "ada")
+		if c.change != "" {
+			storetest.Exec(t, h.Database, c.change, ada.user)
+		}
+		opened := h.enter(t, ada)
+		by, err := h.VerifySession(t.Context(), h.by, opened.Token)
+		if err != nil || by != opened.Caller || by.Kind != c.want || (by.Administrator != "") != (c.want == auth.Administrator) || by.User != ada.user {
+			t.Errorf("%s: %+v (%v), want a caller of kind %s", name, by, err, c.want)
+		}
+		account, err := h.Account(t.Context(), by)
+		if err != nil || account.Standing.Owner != (c.want == auth.Administrator) || account.Person.User != ada.user {
+			t.Errorf("%s: Account() = %+v (%v), want rights in the panel only", name, account, err)
+		}
+	}
+}
+
+// A panel session of one who is an administrator no more opens the app.
+func TestVerifySession_administratorNoMore(t *testing.T) {
 	h := newHouse(t, false)
 	ada := h.person(t, "ada")
 	opened := h.enter(t, ada)
 	storetest.Exec(t, h.Database, `DELETE FROM signin_administrator WHERE user_id = $1`, ada.user)
-	_, err := h.VerifySession(t.Context(), h.by, opened.Token)
-	refused(t, "a session of one who is no administrator any more", err)
-	h.clock.Advance(time.Minute)
-	c := h.begin(t)
-	_, err = h.FinishSignIn(t.Context(), h.by, c.Ceremony, ada.device.answer(t, c))
-	storetest.Refused(t, err, "passkey_rejected")
-	if line := h.last(t, "session.open"); line.Outcome != activity.Refused || line.Reason != "not_an_administrator" || line.User != ada.user {
-		t.Errorf("the line is %+v, want the refusal and its true reason", line)
+	by, err := h.VerifySession(t.Context(), h.by, opened.Token)
+	if err != nil || by.Kind != auth.User || by.Administrator != "" {
+		t.Errorf("VerifySession() = %+v (%v), want a user", by, err)
 	}
+	storetest.Refused(t, h.FinishStepUp(t.Context(), by, "cer_none", nil), "passkey_rejected")
+	_, err = h.BeginStepUp(t.Context(), by)
+	refused(t, "one who is an administrator no more", err)
+}
+
+func TestSignIn_suspended(t *testing.T) {
+	for what, c := range map[string]struct{ suspend, activate string }{
+		"the user":      {`UPDATE directory_user SET suspended_at = 1`, `UPDATE directory_user SET suspended_at = 0`},
+		"the workspace": {`UPDATE workspace SET suspended_at = 1`, `UPDATE workspace SET suspended_at = 0`},
+	} {
+		h := newHouse(t, false)
+		ada := h.person(t, "ada")
+		link := h.issue(t, "ada@example.org")
+		opened := h.enter(t, ada)
+		storetest.Exec(t, h.Database, c.suspend)
+		_, err := h.VerifySession(t.Context(), h.by, opened.Token)
+		refused(t, what, err)
+		h.clock.Advance(2 * time.Minute)
+		challenge := h.begin(t)
+		_, err = h.FinishSignIn(t.Context(), h.by, challenge.Ceremony, ada.device.answer(t, challenge))
+		storetest.Refused(t, err, "passkey_rejected")
+		if line := h.last(t, "session.open"); line.Outcome != activity.Refused || line.Reason != "suspended" || line.User != ada.user {
+			t.Errorf("%s: the line is %+v, want the refusal and its true reason", what, line)
+		}
+		_, err = h.FindSetupLink(t.Context(), h.by, link)
+		storetest.Refused(t, err, "setup_link_not_found")
+		if n := h.logins(t, "refused"); n != 1 {
+			t.Errorf("%s: %d refused logins were counted, want 1", what, n)
+		}
+		storetest.Exec(t, h.Database, c.activate)
+		h.enter(t, ada)
+		if n := h.logins(t, "success"); n != 3 { // the setup link's among them
+			t.Errorf("%s: %d logins were counted, want 3", what, n)
+		}
+	}
+}
+
+// logins returns how many logins of an outcome were counted.
+func (h house) logins(t testing.TB, outcome string) int {
+	t.Helper()
+	return storetest.Count(t, h.Database, `SELECT COALESCE(SUM(n), 0) FROM tick WHERE name = $1`, "login."+outcome)
+}
+
+// Who is not auditable signs in and out without a line; a refusal has one.
+func TestSession_notAuditable(t *testing.T) {
+	h := newHouse(t, false)
+	ada := h.person(t, "ada")
+	storetest.Exec(t, h.Database, `UPDATE directory_user SET auditable = FALSE WHERE id = $1`, ada.user)
+	before := len(storetest.Activities(t, h.Store, h.w, ""))
+	opened := h.enter(t, ada)
+	if err := h.SignOut(t.Context(), opened.Caller); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(storetest.Activities(t, h.Store, h.w, "")); n != before {
+		t.Errorf("%d lines of signing in and out, want none", n-before)
+	}
+	refused(t, "one who signed out", h.SignOut(t.Context(), opened.Caller))
+	if n := len(storetest.Activities(t, h.Store, h.w, "")); n != before+1 {
+		t.Errorf("%d lines after a refusal, want one", n-before)
+	}
+}
+
+func TestBeginSignIn_bounded(t *testing.T) {
+	h := newHouse(t, false)
+	for range 600 {
+		h.begin(t)
+	}
+	_, err := h.BeginSignIn(t.Context(), auth.Nobody("192.0.2.200", "", "")) // the same network
+	if f := storetest.Fault(t, err, "too_many_tries"); f.RetryAfter != 10*time.Minute {
+		t.Errorf("try again after %v, want ten minutes", f.RetryAfter)
+	}
+	if _, err := h.BeginSignIn(t.Context(), auth.Nobody("192.0.3.3", "", "")); err != nil {
+		t.Errorf("BeginSignIn() = %v from another network, want nil", err)
+	}
+	h.clock.Advance(10 * time.Minute)
+	h.begin(t)
 }
 
 func TestSession_ends(t *testing.T) {

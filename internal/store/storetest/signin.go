@@ -20,6 +20,9 @@ func signinCases() []testCase {
 		{name: "setup links end and are withdrawn", run: linkEnds},
 		{name: "a session ends once", run: sessionOnce},
 		{name: "a caller's standing", run: standings},
+		{name: "a code has five tries", run: codeTries},
+		{name: "a code is used once", run: codeOnce},
+		{name: "tries at once are all counted", run: rates},
 	}
 }
 
@@ -79,6 +82,106 @@ func ceremonyEnds(t *testing.T, d Database) {
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.InsertCeremony(ctx, next, dead.ExpiresAt) })
 	if n := Count(t, d, `SELECT COUNT(*) FROM signin_ceremony WHERE id = $1`, dead.ID); n != 0 {
 		t.Errorf("%d dead ceremonies after a new one came, want 0", n)
+	}
+}
+
+func code(t *testing.T, d Database) signin.Code {
+	t.Helper()
+	key := id.New[id.KindCode](Start())
+	c := signin.Code{
+		ID: key, Browser: []byte(key), Email: string(key) + "@example.org", TriesLeft: signin.CodeTries,
+		CreatedAt: Start(), ExpiresAt: Start().Add(signin.CodeLifetime),
+	}
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.InsertCode(ctx, c, Start()) })
+	return c
+}
+
+func codeTries(t *testing.T, d Database) {
+	c := code(t, d)
+	var n atomic.Int64
+	atOnce(t, 1000, func(int) error {
+		return write(t.Context(), d.Store, func(ctx context.Context, tx *store.Tx) error {
+			_, spent, err := tx.SpendCodeTry(ctx, c.Browser, Start())
+			if spent {
+				n.Add(1)
+			}
+			return err
+		})
+	})
+	if n.Load() != signin.CodeTries {
+		t.Errorf("%d of 1000 guesses at once are compared, want %d", n.Load(), signin.CodeTries)
+	}
+	late, proved := code(t, d), code(t, d)
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.MarkCodeProved(ctx, proved.ID, Start()) })
+	for what, c := range map[string]struct {
+		c    signin.Code
+		at   time.Time
+		want bool
+	}{
+		"just before its end": {late, late.ExpiresAt.Add(-time.Millisecond), true},
+		"at its end":          {late, late.ExpiresAt, false},
+		"after it was proved": {proved, Start(), false},
+		"of another browser":  {signin.Code{Browser: []byte("none")}, Start(), false},
+	} {
+		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+			_, spent, err := tx.SpendCodeTry(ctx, c.c.Browser, c.at)
+			if spent != c.want {
+				t.Errorf("a try %s = %v, want %v", what, spent, c.want)
+			}
+			return err
+		})
+	}
+	Read(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+		got, _, err := tx.FindCode(ctx, proved.Browser)
+		proved.ProvedAt = Start()
+		same(t, "the code", got, proved)
+		return err
+	})
+}
+
+func codeOnce(t *testing.T, d Database) {
+	c := code(t, d)
+	since := Start().Add(-signin.CodeLifetime)
+	use := func(ctx context.Context, tx *store.Tx) (bool, error) { return tx.UseCode(ctx, c.ID, Start(), since) }
+	if n := winners(t, d, use); n != 0 {
+		t.Errorf("%d of 50 used the code before it was proved, want 0", n)
+	}
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.MarkCodeProved(ctx, c.ID, Start()) })
+	if n := winners(t, d, func(ctx context.Context, tx *store.Tx) (bool, error) { return tx.UseCode(ctx, c.ID, Start(), Start()) }); n != 0 {
+		t.Errorf("%d of 50 used a code that was proved too early, want 0", n)
+	}
+	if n := winners(t, d, use); n != 1 {
+		t.Errorf("%d of 50 used the code, want 1", n)
+	}
+}
+
+func rates(t *testing.T, d Database) {
+	name := string(id.New[id.KindCode](Start()))
+	count := func(at time.Time) (n int64, since time.Time, err error) {
+		err = write(t.Context(), d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
+			n, since, err = tx.CountRate(ctx, name, at, time.Minute)
+			return err
+		})
+		return n, since, err
+	}
+	var sum atomic.Int64
+	atOnce(t, 100, func(int) error {
+		n, _, err := count(Start())
+		sum.Add(n)
+		return err
+	})
+	if sum.Load() != 100*101/2 {
+		t.Errorf("100 tries at once were told numbers that add up to %d, want each from 1 to 100 once", sum.Load())
+	}
+	for _, c := range []struct {
+		after time.Duration
+		n     int64
+		since time.Duration
+	}{{time.Minute - time.Millisecond, 101, 0}, {time.Minute, 1, time.Minute}, {time.Minute, 2, time.Minute}} {
+		n, since, err := count(Start().Add(c.after))
+		if err != nil || n != c.n || !since.Equal(Start().Add(c.since)) {
+			t.Errorf("after %v: %d since %v (%v), want %d since %v later", c.after, n, since, err, c.n, c.since)
+		}
 	}
 }
 

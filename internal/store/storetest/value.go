@@ -115,7 +115,13 @@ func passkeyRoundTrip(t *testing.T, d Database) {
 	}
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.InsertPasskey(ctx, p) })
 	p.Record, p.LastUsedAt = bytes.Repeat(allBytes(), 20), Start().Add(time.Minute)
-	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.UpdatePasskeyUse(ctx, p) })
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+		used, err := tx.UpdatePasskeyUse(ctx, p)
+		if !used {
+			t.Error("UpdatePasskeyUse() = false for a passkey that is there")
+		}
+		return err
+	})
 	var got signin.Passkey
 	var all []signin.Passkey
 	Read(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
