@@ -77,6 +77,9 @@ func samples() map[string]outbox.Payload {
 			To: outbox.Recipient{Email: "ada@old.example", Timezone: "America/New_York"}, Workspace: "Example & Sons",
 			Old: "ada@old.example", New: "ada@new.example", By: "Grace Hopper", At: at,
 		},
+		"invitation": outbox.Invitation{
+			To: outbox.Recipient{Email: "zoe@example.com", Name: "Zoë Müller-Lüdenscheidt", Timezone: "Europe/Berlin"}, Workspace: "Bäckerei Süß", By: "Ada Lovelace", At: at,
+		},
 		"sign_in_code": outbox.SignInCode{
 			To: ada(), Code: "code_01jt0000000000000000000000", ExpiresAt: at, IP: "192.0.2.3", Agent: "Firefox/140",
 		},
@@ -188,6 +191,7 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 		outbox.PasskeyRegistered{To: to, Workspace: evil, Passkey: evil, IP: evil, Agent: evil},
 		outbox.APIKeyCreated{To: to, Workspace: evil, APIKey: evil, TokenID: evil, Type: evil, By: evil},
 		outbox.EmailChanged{To: to, Workspace: evil, Old: evil, New: evil, By: evil},
+		outbox.Invitation{To: to, Workspace: evil, By: evil},
 		outbox.SignInCode{To: to, Code: evil, IP: evil, Agent: evil},
 	} {
 		raw, e := composed(t, s, p)
