@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -140,8 +141,9 @@ func (cmd apiKeyCreateCmd) Run(r *run) error {
 }
 
 type activityVerifyCmd struct {
-	Workspace string `help:"The workspace's name or id; all workspaces if left out." placeholder:"NAME"`
-	JSON      bool   `help:"Print one JSON object."`
+	Workspace  string `help:"The workspace's name or id; if left out, all workspaces, or those of the checkpoints." placeholder:"NAME"`
+	Checkpoint string `help:"A file with checkpoints that were kept elsewhere, one on each line: from keyhold activity checkpoint, the panel, a mail, or the folder of --checkpoints; - for the standard input." placeholder:"FILE"`
+	JSON       bool   `help:"Print one JSON object."`
 }
 
 // errDamaged is the outcome of verifying a record that was tampered with. What is
@@ -154,7 +156,11 @@ func (cmd activityVerifyCmd) Run(r *run) error {
 	if err != nil {
 		return err
 	}
-	verdicts, err := app.Verify(r.ctx, c, r.quiet(), cmd.Workspace)
+	checkpoints, err := readCheckpoints(cmd.Checkpoint)
+	if err != nil {
+		return fmt.Errorf("--checkpoint %s: %w", cmd.Checkpoint, err)
+	}
+	verdicts, err := app.Verify(r.ctx, c, r.quiet(), cmd.Workspace, checkpoints)
 	if err != nil {
 		return err
 	}
@@ -173,13 +179,57 @@ func (cmd activityVerifyCmd) Run(r *run) error {
 	return err
 }
 
+// maxCheckpoints bounds a file of checkpoints, in bytes: hourly ones of ten years
+// are smaller.
+const maxCheckpoints = 64 << 20
+
+// readCheckpoints reads a file of checkpoints; none for no file.
+func readCheckpoints(path string) (_ []app.Checkpoint, err error) {
+	if path == "" {
+		return nil, nil
+	}
+	in := os.Stdin
+	if path != "-" {
+		if in, err = os.Open(path); err != nil { //nolint:gosec // whoever types the command names the file
+			return nil, errors.Unwrap(err) // the caller names the file
+		}
+		defer func() { _ = in.Close() }() // only read from
+	}
+	raw, err := io.ReadAll(io.LimitReader(in, maxCheckpoints+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > maxCheckpoints {
+		return nil, errors.New("the file is too long")
+	}
+	return app.ParseCheckpoints(raw)
+}
+
+type activityCheckpointCmd struct {
+	Workspace string `help:"The workspace's name or id; may be left out if there is one only." placeholder:"NAME"`
+}
+
+// Run prints a checkpoint in JSON, on one line.
+func (cmd activityCheckpointCmd) Run(r *run) error {
+	c, err := r.settings.parse()
+	if err != nil {
+		return err
+	}
+	out, err := app.MakeCheckpoint(r.ctx, c, r.quiet(), cmd.Workspace)
+	if err != nil {
+		return err
+	}
+	return printJSON(r.out, out)
+}
+
 type verdictJSON struct {
-	Workspace string       `json:"workspace"`
-	Whole     bool         `json:"whole"`
-	Through   int64        `json:"sealed_through"`
-	Unsealed  int64        `json:"not_yet_sealed"`
-	Erased    int64        `json:"erased"`
-	Damages   []damageJSON `json:"damages"`
+	Workspace  string       `json:"workspace"`
+	Whole      bool         `json:"whole"`
+	Through    int64        `json:"sealed_through"`
+	Unsealed   int64        `json:"not_yet_sealed"`
+	Erased     int64        `json:"erased"`
+	Checkpoint int64        `json:"checkpoint,omitempty"` // the highest index that a checkpoint was given for
+	Damages    []damageJSON `json:"damages"`
 }
 
 type damageJSON struct {
@@ -194,7 +244,10 @@ func renderVerdicts(verdicts []app.Verdict, whole bool) any {
 		Workspaces []verdictJSON `json:"workspaces"`
 	}{Whole: whole, Workspaces: []verdictJSON{}}
 	for _, v := range verdicts {
-		one := verdictJSON{Workspace: string(v.Workspace), Whole: len(v.Damages) == 0, Through: v.Through, Unsealed: v.Unsealed, Erased: v.Erased, Damages: []damageJSON{}}
+		one := verdictJSON{
+			Workspace: string(v.Workspace), Whole: len(v.Damages) == 0, Through: v.Through, Unsealed: v.Unsealed, Erased: v.Erased,
+			Checkpoint: v.Checkpoint, Damages: []damageJSON{},
+		}
 		for _, d := range v.Damages {
 			one.Damages = append(one.Damages, damageJSON{Index: d.Index, ID: string(d.ID), What: d.What})
 		}
@@ -213,6 +266,9 @@ func sayVerdicts(w io.Writer, verdicts []app.Verdict) error {
 		fmt.Fprintf(&b, "%s: %s, sealed through %d, %d not yet sealed", v.Workspace, state, v.Through, v.Unsealed)
 		if v.Erased > 0 {
 			fmt.Fprintf(&b, ", personal fields erased in %d", v.Erased)
+		}
+		if v.Checkpoint > 0 {
+			fmt.Fprintf(&b, ", compared with a checkpoint at %d", v.Checkpoint)
 		}
 		b.WriteString("\n")
 		for _, d := range v.Damages {

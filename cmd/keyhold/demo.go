@@ -19,6 +19,7 @@ func (cmd demoCmd) Run(r *run) error {
 	for setting, value := range map[string]string{
 		"KEYHOLD_PUBLIC_URL": r.settings.PublicURL, "KEYHOLD_DATABASE_URL": r.settings.DatabaseURL,
 		"KEYHOLD_SMTP_URL": r.settings.SMTPURL, "KEYHOLD_MAIL_FROM": r.settings.MailFrom,
+		"KEYHOLD_CHECKPOINTS": r.settings.Checkpoints,
 	} {
 		if value != "" {
 			return &app.SettingError{Setting: setting, Why: "the demo brings its own: leave it out, or use keyhold serve"}

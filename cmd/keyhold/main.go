@@ -35,6 +35,7 @@ type settings struct {
 	MailFrom       string          `name:"mail-from" help:"The sender of mails: Keyhold <keys@example.com>." env:"KEYHOLD_MAIL_FROM" placeholder:"ADDRESS"`
 	TrustedProxies []string        `name:"trusted-proxies" help:"Addresses or networks whose forwarding headers count, comma separated." env:"KEYHOLD_TRUSTED_PROXIES" placeholder:"CIDR"`
 	MetricsToken   string          `name:"metrics-token" help:"The bearer token for /metrics. Without it, /metrics answers this machine only." env:"KEYHOLD_METRICS_TOKEN" placeholder:"TOKEN"`
+	Checkpoints    string          `help:"A folder to which checkpoints of the activity records are appended once an hour, one file a workspace. Best on another machine's disk." env:"KEYHOLD_CHECKPOINTS" placeholder:"DIR"`
 	LogFormat      string          `name:"log-format" help:"json or text." env:"KEYHOLD_LOG_FORMAT" default:"json"`
 }
 
@@ -42,6 +43,7 @@ func (s settings) parse() (app.Config, error) {
 	return app.Settings{
 		Data: s.Data, Listen: s.Listen, PublicURL: s.PublicURL, DatabaseURL: s.DatabaseURL, SMTPURL: s.SMTPURL, MailFrom: s.MailFrom,
 		TrustedProxies: s.TrustedProxies, MetricsToken: s.MetricsToken, LogFormat: s.LogFormat,
+		Checkpoints: s.Checkpoints,
 	}.Parse()
 }
 
@@ -59,7 +61,8 @@ type cli struct {
 		Create apiKeyCreateCmd `cmd:"" help:"Create an API key and print its token, once."`
 	} `cmd:"" name:"api-key" help:"API keys."`
 	Activity struct {
-		Verify activityVerifyCmd `cmd:"" help:"Check that no line of the activity record was changed, removed or reordered."`
+		Verify     activityVerifyCmd     `cmd:"" help:"Check that no line of the activity record was changed, removed or reordered; with a checkpoint also that its end was not cut."`
+		Checkpoint activityCheckpointCmd `cmd:"" help:"Print a signed checkpoint of the activity record, to be kept elsewhere."`
 	} `cmd:"" help:"The activity record."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database up to this version (serve does so by itself)."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -29,12 +29,14 @@ import (
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
+	"github.com/keyhold/keyhold/internal/out/checkpoint"
 	"github.com/keyhold/keyhold/internal/out/keeper"
 	"github.com/keyhold/keyhold/internal/out/mail"
 	"github.com/keyhold/keyhold/internal/out/sequencer"
 	"github.com/keyhold/keyhold/internal/out/worker"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
 )
@@ -59,6 +61,7 @@ type App struct {
 	Leave     *leave.Service
 	APIKeys   *apikey.Service
 	Record    *activity.Record
+	Overview  *overview.Service
 
 	config    Config
 	options   Options
@@ -70,6 +73,8 @@ type App struct {
 	metrics   *prometheus.Registry
 	worker    *worker.Worker
 	sequencer *sequencer.Sequencer
+	stopping  chan struct{} // closed when Serve ends
+	teller    *checkpoint.Teller
 
 	mu      sync.Mutex
 	cursors map[id.Workspace]secret.Bytes // guarded by mu
@@ -123,7 +128,7 @@ func (a *App) checkKeyFile(ctx context.Context) error {
 // openReading opens everything but what writes by itself. Without lock the data
 // folder may belong to a running server: call nothing that writes.
 func openReading(ctx context.Context, c Config, o Options, log *slog.Logger, lock bool) (_ *App, err error) {
-	a := &App{config: c, options: o, log: log, clock: o.Clock, metrics: prometheus.NewRegistry(), cursors: map[id.Workspace]secret.Bytes{}}
+	a := &App{config: c, options: o, log: log, clock: o.Clock, metrics: prometheus.NewRegistry(), cursors: map[id.Workspace]secret.Bytes{}, stopping: make(chan struct{})}
 	if a.clock == nil {
 		a.clock = clock.System{}
 	}
@@ -174,11 +179,13 @@ func (a *App) openRooms() error {
 	a.Join = join.New(join.Config{Store: store.For[join.Tx](a.store), Clock: a.clock, Keeper: a.keeper, Party: party, LinksSignIn: a.options.LinksSignIn})
 	a.Leave = leave.New(store.For[leave.Tx](a.store), a.clock)
 	a.APIKeys = apikey.New(apikey.Config{Store: store.For[apikey.Tx](a.store), Clock: a.clock, Pepper: a.keeper.Pepper()})
-	a.Record = activity.NewRecord(activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](a.store), Clock: a.clock})
+	a.Record = activity.NewRecord(activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](a.store), Clock: a.clock}, a.keeper.Signer())
+	a.Overview = overview.New(store.For[overview.Tx](a.store), a.clock)
 	return nil
 }
 
-// openWaysOut makes the outbox's worker and the sequencer. They run in Serve.
+// openWaysOut makes the outbox's worker, the sequencer and the teller of
+// checkpoints. They run in Serve.
 func (a *App) openWaysOut() error {
 	holder := "server-" + rand.Text()
 	c := worker.Config{Store: store.For[outbox.WorkTx](a.store), Clock: a.clock, Holder: holder, Log: a.log}
@@ -191,6 +198,14 @@ func (a *App) openWaysOut() error {
 	}
 	a.worker = worker.New(c)
 	a.sequencer = sequencer.New(sequencer.Config{Store: store.For[sequencer.Tx](a.store), Clock: a.clock, Holder: holder, Log: a.log})
+	if folder := a.config.Checkpoints; folder != "" {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return wrong("KEYHOLD_CHECKPOINTS", "the folder cannot be made: %v", err)
+		}
+	}
+	a.teller = checkpoint.New(checkpoint.Config{
+		Store: store.For[checkpoint.Tx](a.store), Clock: a.clock, Signer: a.keeper.Signer(), Folder: a.config.Checkpoints, Holder: holder, Log: a.log,
+	})
 	return nil
 }
 

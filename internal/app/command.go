@@ -246,46 +246,105 @@ func (a *App) FirstRun(ctx context.Context) (string, error) {
 // Verdict is what verifying a workspace's record found.
 type Verdict = activity.Verdict
 
-// Verify checks the records of all workspaces, or of the one that is named. It
-// only reads: a server may be running.
-func Verify(ctx context.Context, c Config, log *slog.Logger, workspace string) (_ []Verdict, err error) {
-	a, err := openReading(ctx, c, Options{}, log, false)
+// Checkpoint is a signed checkpoint of a workspace's record.
+type Checkpoint = activity.SignedCheckpoint
+
+// ParseCheckpoints reads checkpoints, one on each line.
+func ParseCheckpoints(raw []byte) ([]Checkpoint, error) { return activity.ParseCheckpoints(raw) }
+
+// Verify checks the records of all workspaces, or of the one that is named, or of
+// those that the checkpoints are of. It only reads: a server may be running.
+func Verify(ctx context.Context, c Config, log *slog.Logger, workspace string, checkpoints []Checkpoint) (_ []Verdict, err error) {
+	a, err := openToLook(ctx, c, log)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	pending, err := a.store.Pending(ctx)
+	of := map[id.Workspace][]Checkpoint{}
+	for _, c := range checkpoints {
+		of[c.Workspace] = append(of[c.Workspace], c)
+	}
+	ids, err := a.toVerify(ctx, workspace, of)
 	if err != nil {
-		return nil, err
-	}
-	if pending {
-		return nil, errors.New("the database is of an earlier version: run keyhold migrate first")
-	}
-	var ids []id.Workspace
-	if workspace != "" {
-		w, err := a.findWorkspace(ctx, workspace)
-		if err != nil {
-			return nil, commandError(err)
-		}
-		ids = append(ids, w.ID)
-	} else {
-		all, err := a.Join.Workspaces(ctx, auth.Job("", commandLine))
-		if err != nil {
-			return nil, err
-		}
-		for _, w := range all {
-			ids = append(ids, w.ID)
-		}
+		return nil, commandError(err)
 	}
 	var out []Verdict
 	for _, w := range ids {
-		v, err := a.Record.Verify(ctx, auth.Job(w, commandLine))
+		v, err := a.Record.Verify(ctx, auth.Job(w, commandLine), of[w]...)
 		if err != nil {
-			return nil, err
+			return nil, commandError(err)
 		}
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+// toVerify lists whose records are to be verified.
+func (a *App) toVerify(ctx context.Context, workspace string, of map[id.Workspace][]Checkpoint) ([]id.Workspace, error) {
+	all, err := a.Join.Workspaces(ctx, auth.Job("", commandLine))
+	if err != nil {
+		return nil, err
+	}
+	if workspace != "" {
+		w, err := a.findWorkspace(ctx, workspace)
+		if err != nil {
+			return nil, err
+		}
+		all = []directory.Workspace{w}
+	}
+	var out []id.Workspace
+	found := 0
+	for _, w := range all {
+		if len(of[w.ID]) > 0 {
+			found++
+		}
+		if workspace != "" || len(of) == 0 || len(of[w.ID]) > 0 {
+			out = append(out, w.ID)
+		}
+	}
+	if found < len(of) {
+		where := "in this database"
+		if workspace != "" {
+			where = "the one that is named"
+		}
+		return nil, fault.NotFound("checkpoint_of_another_workspace", "A checkpoint is of a workspace that is not "+where+".")
+	}
+	return out, nil
+}
+
+// MakeCheckpoint returns a checkpoint of the record of the workspace that is named,
+// or of the only one for "". It only reads: a server may be running.
+func MakeCheckpoint(ctx context.Context, c Config, log *slog.Logger, workspace string) (_ Checkpoint, err error) {
+	a, err := openToLook(ctx, c, log)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	w, err := a.findWorkspace(ctx, workspace)
+	if err != nil {
+		return Checkpoint{}, commandError(err)
+	}
+	out, err := a.Record.Checkpoint(ctx, auth.Job(w.ID, commandLine))
+	if err != nil {
+		return Checkpoint{}, commandError(err)
+	}
+	return out, nil
+}
+
+// openToLook opens what commands need that only read.
+func openToLook(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
+	a, err := openReading(ctx, c, Options{}, log, false)
+	if err != nil {
+		return nil, err
+	}
+	pending, err := a.store.Pending(ctx)
+	if err == nil && pending {
+		err = errors.New("the database is of an earlier version: run keyhold migrate first")
+	}
+	if err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
 }
 
 // Migrate brings the database up to this version and returns the steps taken. It

@@ -22,6 +22,7 @@ type Settings struct {
 	TrustedProxies []string
 	MetricsToken   string
 	LogFormat      string
+	Checkpoints    string
 }
 
 // Config is the settings, parsed and checked.
@@ -35,6 +36,7 @@ type Config struct {
 	Proxies      []netip.Prefix
 	MetricsToken string
 	LogFormat    string
+	Checkpoints  string // a folder for checkpoints of the activity records; empty for none
 }
 
 // SettingError says which setting is wrong and why. Its text never repeats a
@@ -53,7 +55,7 @@ func wrong(setting, why string, args ...any) error {
 
 // Parse checks the settings. Every error is a *SettingError.
 func (s Settings) Parse() (Config, error) {
-	c := Config{Data: s.Data, Listen: s.Listen, MailFrom: s.MailFrom, MetricsToken: s.MetricsToken, LogFormat: s.LogFormat}
+	c := Config{Data: s.Data, Listen: s.Listen, MailFrom: s.MailFrom, MetricsToken: s.MetricsToken, LogFormat: s.LogFormat, Checkpoints: s.Checkpoints}
 	if c.Data == "" {
 		return c, wrong("KEYHOLD_DATA", "names the folder for the database and the keys, and is empty")
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/keyhold/keyhold/internal/edge/api"
+	"github.com/keyhold/keyhold/internal/edge/holder"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/edge/kit/assets"
 	"github.com/keyhold/keyhold/internal/edge/panel"
@@ -48,17 +49,18 @@ func (a *App) Handler(version string) (http.Handler, error) {
 		return nil, fmt.Errorf("reading the front-end's files: %w", err)
 	}
 	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	k := kit.New(kit.Config{PublicURL: a.config.PublicURL, Clock: a.clock, Log: a.log, Sessions: a.SignIn, Metrics: a.metrics, Proxies: a.config.Proxies})
+	k := kit.New(kit.Config{PublicURL: a.config.PublicURL, Clock: a.clock, Log: a.log, Sessions: a.SignIn, Metrics: a.metrics, Proxies: a.config.Proxies, Stopping: a.stopping})
 	mux := http.NewServeMux()
 	cursors := kit.Cursors{Secrets: a.cursorSecret}
 	if err := api.Register(mux, api.Config{
-		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, APIKeys: a.APIKeys, Record: a.Record, Version: version,
+		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, APIKeys: a.APIKeys, Record: a.Record, Overview: a.Overview, Version: version,
 	}); err != nil {
 		return nil, err
 	}
 	panel.New(panel.Config{
-		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys, Record: a.Record,
+		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys, Record: a.Record, Overview: a.Overview,
 	}).Register(mux)
+	holder.New(holder.Config{Kit: k, Assets: files, Cursors: cursors, SignIn: a.SignIn, Record: a.Record}).Register(mux)
 	mux.Handle("GET "+assets.Prefix, files)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
@@ -117,8 +119,8 @@ func (a *App) mayReadMetrics(r *http.Request) bool {
 	return err == nil && peer.Addr().Unmap().IsLoopback()
 }
 
-// Serve runs the server on the listener, with the outbox's worker, the sequencer
-// and the admin socket, until ctx ends. Then it takes no new requests, lets those
+// Serve runs the server on the listener, with the outbox's worker, the sequencer,
+// the teller of checkpoints and the admin socket, until ctx ends. Then it takes no new requests, lets those
 // under way end, and returns. ready is called once requests are answered.
 func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready func()) error {
 	h, err := a.Handler(version)
@@ -134,6 +136,7 @@ func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready f
 	var owned sync.WaitGroup
 	owned.Go(func() { a.worker.Run(background) })
 	owned.Go(func() { a.sequencer.Run(background) })
+	owned.Go(func() { a.teller.Run(background) })
 
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
@@ -150,6 +153,7 @@ func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready f
 		err = nil
 	case err = <-failed:
 	}
+	close(a.stopping) // streams end, or they would be waited for
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	err = errors.Join(err, server.Shutdown(drain), admin.Shutdown(drain))

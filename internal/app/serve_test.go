@@ -185,14 +185,14 @@ func TestServe_oneServerHoldsAFolderAndAnswersCommands(t *testing.T) {
 		t.Error("the token is in the log")
 	}
 	r.stop()
-	verdicts, err := app.Verify(t.Context(), c, quiet, made.ID)
+	verdicts, err := app.Verify(t.Context(), c, quiet, made.ID, nil)
 	if err != nil || len(verdicts) != 1 || len(verdicts[0].Damages) != 0 {
 		t.Errorf("Verify() = %v, %v, want one whole record", verdicts, err)
 	}
 	if err := os.Remove(filepath.Join(data, "keyhold.key")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := app.Verify(t.Context(), c, quiet, ""); err == nil || !strings.Contains(err.Error(), "keyhold.key") {
+	if _, err := app.Verify(t.Context(), c, quiet, "", nil); err == nil || !strings.Contains(err.Error(), "keyhold.key") {
 		t.Errorf("Verify() without the key file = %v, want a refusal that names it", err)
 	}
 	if _, err := os.Stat(filepath.Join(data, "keyhold.key")); err == nil {
@@ -247,4 +247,37 @@ func get(t *testing.T, url, token string) int {
 	_, _ = io.Copy(io.Discard, resp.Body) // only the status is asked
 	_ = resp.Body.Close()
 	return resp.StatusCode
+}
+
+func TestServe_appendsCheckpointsToTheFolder(t *testing.T) {
+	data, kept := t.TempDir(), filepath.Join(t.TempDir(), "kept")
+	first := serve(t, app.Settings{Data: data}, app.Options{})
+	made, err := first.app.Join.CreateWorkspace(t.Context(), auth.Job("", "test"), "Harbour")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is sealed when a server starts is told of at once.
+	await(t, "the record is sealed", func() bool {
+		_, err := first.app.Record.Checkpoint(t.Context(), auth.Job(made.Workspace.ID, "test"))
+		return err == nil
+	})
+	first.stop()
+	second := serve(t, app.Settings{Data: data, Checkpoints: kept}, app.Options{})
+	await(t, "a checkpoint is in the folder", func() bool {
+		raw, err := os.ReadFile(filepath.Join(kept, string(made.Workspace.ID)+".jsonl"))
+		return err == nil && bytes.HasSuffix(raw, []byte("}\n"))
+	})
+	second.stop()
+}
+
+// await looks until a thing is so, for as long as a slow machine may need.
+func await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for range 3000 {
+		if so() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("not so after half a minute: %s", what)
 }

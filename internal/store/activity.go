@@ -117,11 +117,25 @@ func (t *Tx) ListActivities(ctx context.Context, w id.Workspace, q activity.Quer
 	if q.User != "" {
 		l.filter("a.user_id = ?", q.User)
 	}
+	if q.Actor != "" {
+		l.filter("a.actor_id = ?", q.Actor)
+	}
+	if q.Target != "" {
+		l.filter("a.target_id = ?", q.Target)
+	}
 	if q.Action != "" {
 		l.filter("a.action = ?", q.Action)
 	}
-	if q.Outcome != "" {
+	// What is said twice below lets the partial indexes answer.
+	switch q.Outcome {
+	case "":
+	case activity.Success:
 		l.filter("a.outcome = ?", string(q.Outcome))
+	default:
+		l.filter("a.outcome <> 'success' AND a.outcome = ?", string(q.Outcome))
+	}
+	if q.RPID != "" {
+		l.filter("a.rp_id <> '' AND a.rp_id = ?", q.RPID)
 	}
 	if !q.From.IsZero() {
 		l.filter("a.at >= ?", millis(q.From))
@@ -132,6 +146,44 @@ func (t *Tx) ListActivities(ctx context.Context, w id.Workspace, q activity.Quer
 	return list(ctx, t, l, activityColumns, ordering{column: "a.at", number: true}, "a.id", q.Page, scanEvent, func(e activity.Event) page.Position {
 		return page.Position{Value: strconv.FormatInt(millis(e.At), 10), ID: string(e.ID)}
 	})
+}
+
+// FindActivity satisfies activity.RecordTx.
+func (t *Tx) FindActivity(ctx context.Context, w id.Workspace, a id.Activity) (activity.Event, bool, error) {
+	return find(ctx, t, scanEvent, `SELECT `+activityColumns+` FROM activity a WHERE a.workspace = $1 AND a.id = $2`, w, a)
+}
+
+// ListChanges satisfies activity.RecordTx.
+func (t *Tx) ListChanges(ctx context.Context, w id.Workspace, from time.Time, limit int) ([]activity.Change, error) {
+	return collect(ctx, t, func(row scanner) (c activity.Change, err error) {
+		var at int64
+		err = row.Scan(&c.ID, &at, &c.Action, &c.Outcome, &c.Actor.Type, &c.Actor.ID, &c.Actor.Name, &c.Target.Type, &c.Target.ID, &c.Target.Name)
+		c.At = moment(at)
+		return c, err
+	}, `
+		SELECT id, at, action, outcome, actor_type, actor_id, actor_name, target_type, target_id, target_name
+		FROM activity WHERE workspace = $1 AND at >= $2 ORDER BY at, id LIMIT $3`, w, millis(from), limit)
+}
+
+// ListDueCheckpoints satisfies checkpoint.Tx.
+func (t *Tx) ListDueCheckpoints(ctx context.Context, after id.Workspace, before time.Time, all bool, limit int) ([]activity.DueCheckpoint, error) {
+	return collect(ctx, t, func(row scanner) (d activity.DueCheckpoint, err error) {
+		err = row.Scan(&d.Workspace, &d.Head.Index, &d.Head.Hash, &d.Name, &d.Email, &d.Language, &d.Timezone)
+		return d, err
+	}, `
+		SELECT h.workspace, h.idx, h.hash, w.name, w.checkpoint_email, w.language, w.timezone
+		FROM activity_head h
+			JOIN workspace w ON w.id = h.workspace
+			LEFT JOIN activity_checkpoint c ON c.workspace = h.workspace
+		WHERE h.workspace > $1 AND h.idx > COALESCE(c.idx, 0) AND COALESCE(c.at, 0) <= $2 AND (w.checkpoint_email <> '' OR $3 = TRUE)
+		ORDER BY h.workspace LIMIT $4`, after, millis(before), all, limit)
+}
+
+// MoveCheckpoint satisfies checkpoint.Tx.
+func (t *Tx) MoveCheckpoint(ctx context.Context, w id.Workspace, index int64, at time.Time) (bool, error) {
+	return t.one(ctx, `
+		INSERT INTO activity_checkpoint (workspace, idx, at) VALUES ($1, $2, $3)
+		ON CONFLICT (workspace) DO UPDATE SET idx = excluded.idx, at = excluded.at WHERE activity_checkpoint.idx < excluded.idx`, w, index, millis(at))
 }
 
 // UnsealedWorkspaces satisfies activity.ChainTx.

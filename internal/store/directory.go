@@ -134,7 +134,7 @@ func number(at time.Time) string { return strconv.FormatInt(millis(at), 10) }
 func (t *Tx) ListUsers(ctx context.Context, w id.Workspace, q directory.Query) (page.Page[directory.User], error) {
 	l := &listQuery{from: "directory_user u"}
 	l.filter("u.workspace = ?", w)
-	possible, driven, err := l.search(ctx, t, w, "user", "u.id", q.Words)
+	possible, narrowed, err := l.search(ctx, t, w, "user", "u.id", q.Words)
 	if err != nil || !possible {
 		return page.Page[directory.User]{Total: totalOfNone(q.Page)}, err
 	}
@@ -142,7 +142,7 @@ func (t *Tx) ListUsers(ctx context.Context, w id.Workspace, q directory.Query) (
 	if err != nil {
 		return page.Page[directory.User]{}, err
 	}
-	l.userFilters(w, q, f, driven)
+	l.userFilters(w, q, f, narrowed)
 	// Without words and with one filter at most, a tally knows how many there are.
 	tallied := len(q.Words) == 0 && (q.Status == "" || f.group == "")
 	wantsTotal := q.Page.WithTotal

@@ -24,8 +24,10 @@ func (t *Tx) InsertGroup(ctx context.Context, g directory.Group) error {
 	if err := t.addTally(ctx, g.Workspace, "groups", 1); err != nil {
 		return err
 	}
-	if err := t.addTick(ctx, g.Workspace, "group.create", g.CreatedAt); err != nil {
-		return err
+	if !g.Builtin { // that one nobody created
+		if err := t.addTick(ctx, g.Workspace, "group.create", g.CreatedAt); err != nil {
+			return err
+		}
 	}
 	return t.addTerms(ctx, g.Workspace, "group", string(g.ID), directory.GroupTerms(g))
 }

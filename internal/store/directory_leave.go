@@ -79,6 +79,9 @@ func (t *Tx) DeleteUser(ctx context.Context, w id.Workspace, u id.User, now time
 			return err
 		}
 	}
+	if err := t.removeTerms(ctx, w, "user", string(u)); err != nil {
+		return err
+	}
 	if _, err := t.exec(ctx, `DELETE FROM signin_rate WHERE name = $1`, inviteRate(w, u)); err != nil {
 		return err
 	}

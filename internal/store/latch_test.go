@@ -42,6 +42,8 @@ func latchRaces() []latchRace {
 		{"one name of a group", "/group_names", raceGroup},
 		{"one first owner", "/first_owner", raceOwner},
 		{"one owner stays", "/owners", raceLastOwner},
+		{"an owner stays an administrator", "/owners", raceLastOwnerRemoved},
+		{"a passkey of an administrator stays", "/passkeys", raceLastPasskey},
 	}
 }
 
@@ -59,11 +61,49 @@ type (
 	directoryUnlatched struct{ directory.Tx }
 	joinUnlatched      struct{ join.Tx }
 	leaveUnlatched     struct{ leave.Tx }
+	signinUnlatched    struct{ signin.Tx }
 )
 
 func (directoryUnlatched) Latch(context.Context, string) error { return nil }
 func (joinUnlatched) Latch(context.Context, string) error      { return nil }
 func (leaveUnlatched) Latch(context.Context, string) error     { return nil }
+func (signinUnlatched) Latch(context.Context, string) error    { return nil }
+
+func signinOf(s *store.Store, latched bool) *signin.Service {
+	run := store.For[signin.Tx](s)
+	if !latched {
+		run = unlatched[signin.Tx]{run, func(t signin.Tx) signin.Tx { return signinUnlatched{t} }}
+	}
+	return signin.New(signin.Config{Store: run, Clock: clock.NewManual(storetest.Start())})
+}
+
+func raceLastOwnerRemoved(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error {
+	w := storetest.Workspace(t, s)
+	room, by := signinOf(s, latched), auth.Job(w, "race")
+	remove := func(name string) func() error {
+		owner := storetest.Administrator(t, s, w, name)
+		return func() error {
+			_, err := room.RemoveAdministrator(t.Context(), by, owner.Administrator)
+			return err
+		}
+	}
+	return [2]func() error{remove("ada"), remove("bob")}
+}
+
+func raceLastPasskey(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error {
+	by := storetest.Administrator(t, s, storetest.Workspace(t, s), "ada")
+	room := signinOf(s, latched)
+	remove := func(name string) func() error {
+		key := signin.Passkey{
+			ID: id.New[id.KindPasskey](storetest.Start()), Workspace: by.Workspace, User: by.User, Name: name, Record: []byte("{}"),
+			ConfirmedAt: storetest.Start(),
+		}
+		key.CredentialID = []byte(key.ID)
+		storetest.Write(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.InsertPasskey(ctx, key) })
+		return func() error { return room.DeletePasskey(t.Context(), by, key.ID) }
+	}
+	return [2]func() error{remove("one"), remove("two")}
+}
 
 func directoryOf(s *store.Store, latched bool) *directory.Service {
 	run := store.For[directory.Tx](s)

@@ -128,28 +128,29 @@ func upsertPostings(n int) string {
 // search adds the conditions that a row has all the words, in the way that costs
 // the least: one rare word finds the rows; of frequent ones the postings say where
 // they meet; else the rows are walked in their order and asked. possible is false if
-// no row can be found, driven true if the list starts from those that were.
-func (q *listQuery) search(ctx context.Context, t *Tx, workspace id.Workspace, kind, column string, words []string) (possible, driven bool, err error) {
+// no row can be found, narrowed is true if few are found before they are sorted.
+func (q *listQuery) search(ctx context.Context, t *Tx, workspace id.Workspace, kind, column string, words []string) (possible, narrowed bool, err error) {
 	words, rare, err := t.rarestFirst(ctx, workspace, kind, words)
 	if err != nil || len(words) == 0 {
 		return true, false, err
 	}
 	if rare {
 		q.rareWord(workspace, kind, column, words[0])
-		words, driven = words[1:], true
+		words = words[1:]
 	} else {
 		docs, few, err := t.whereWordsMeet(ctx, workspace, kind, words)
 		if err != nil || few && len(docs) == 0 {
 			return false, false, err
 		}
-		if driven = few; few {
+		if few {
 			q.numbered(workspace, kind, column, docs)
 		}
+		narrowed = few
 	}
 	for _, word := range words {
 		q.word(workspace, kind, column, word)
 	}
-	return true, driven, nil
+	return true, rare || narrowed, nil
 }
 
 // ordering is one way to sort a list: a column and whether it holds numbers.

@@ -5,9 +5,11 @@ import (
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
+	"github.com/keyhold/keyhold/internal/out/checkpoint"
 	"github.com/keyhold/keyhold/internal/out/sequencer"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -18,7 +20,9 @@ var (
 	_ apikey.Tx         = (*Tx)(nil)
 	_ join.Tx           = (*Tx)(nil)
 	_ leave.Tx          = (*Tx)(nil)
+	_ overview.Tx       = (*Tx)(nil)
 	_ activity.RecordTx = (*Tx)(nil)
 	_ outbox.WorkTx     = (*Tx)(nil)
 	_ sequencer.Tx      = (*Tx)(nil)
+	_ checkpoint.Tx     = (*Tx)(nil)
 )

@@ -35,12 +35,14 @@ type activityBody struct {
 	User    *string   `json:"user" doc:"The user whom it concerns."`
 	RPID    string    `json:"rp_id" doc:"The relying party of a sign-in."`
 	IP      string    `json:"ip"`
+	Agent   string    `json:"agent" doc:"The program that the request came from, as it called itself."`
+	Request string    `json:"request_id"`
 }
 
 func renderActivity(e activity.Event) activityBody {
 	b := activityBody{
 		ID: string(e.ID), At: e.At, Action: e.Action, Outcome: string(e.Outcome), Reason: e.Reason, Detail: e.Detail, Count: e.Count,
-		Actor: renderParty(e.Actor), Target: renderParty(e.Target), RPID: e.RPID, IP: e.IP,
+		Actor: renderParty(e.Actor), Target: renderParty(e.Target), RPID: e.RPID, IP: e.IP, Agent: e.Agent, Request: e.RequestID,
 	}
 	if e.Index > 0 {
 		b.Index = &e.Index
@@ -52,42 +54,80 @@ func renderActivity(e activity.Event) activityBody {
 	return b
 }
 
-type listActivitiesInput struct {
-	ListInput
+// ActivityFilters are what lists and exports of activities take. It is exported for
+// huma, as ListInput is.
+type ActivityFilters struct {
 	User    string    `query:"user" doc:"Only lines that concern this user: user_…"`
+	Actor   string    `query:"actor" maxLength:"64" doc:"Only lines of acts by this one: the id of a user or of an API key."`
+	Target  string    `query:"target" maxLength:"64" doc:"Only lines of acts on this one: the id of a user, a group, an API key, …"`
 	Action  string    `query:"action" maxLength:"64" doc:"Only this action: user.create"`
 	Outcome string    `query:"outcome" enum:"success,refused,failed" doc:"Only this outcome."`
+	RP      string    `query:"rp" maxLength:"253" doc:"Only lines about this relying party: example.org"`
 	From    time.Time `query:"from" doc:"Only lines at this moment or later."`
 	To      time.Time `query:"to" doc:"Only lines before this moment."`
-	Sort    string    `query:"sort" doc:"at,ascend or at,descend; the newest first if it is left out."`
+}
+
+func (f ActivityFilters) query() (activity.Query, error) {
+	q := activity.Query{
+		Actor: f.Actor, Target: f.Target, Action: f.Action, Outcome: activity.Outcome(f.Outcome), RPID: f.RP, From: f.From, To: f.To,
+	}
+	if f.User != "" {
+		u, ok := id.Parse[id.KindUser](f.User)
+		if !ok {
+			return q, fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: "user", Message: "is no user's id"})
+		}
+		q.User = u
+	}
+	return q, nil
+}
+
+type listActivitiesInput struct {
+	ListInput
+	ActivityFilters
+	Sort string `query:"sort" doc:"at,ascend or at,descend; the newest first if it is left out."`
+}
+
+type activityOutput struct{ Body activityBody }
+
+type activityInput struct {
+	ID string `path:"id" doc:"The activity's id: act_…"`
 }
 
 func (a *restAPI) registerActivities() {
 	register(a, operation("list-activities", http.MethodGet, "/activities", "List activities", "Needs the permission activities.read."), a.listActivities)
+	register(a, operation("get-activity", http.MethodGet, "/activities/{id}", "Get an activity", "Needs the permission activities.read.", http.StatusNotFound), a.getActivity)
+	a.registerActivityRecord()
 }
 
 func (a *restAPI) listActivities(ctx context.Context, by auth.Caller, in *listActivitiesInput) (*listOutput[activityBody], error) {
-	q := activity.Query{Action: in.Action, Outcome: activity.Outcome(in.Outcome), From: in.From, To: in.To}
-	if in.User != "" {
-		u, ok := id.Parse[id.KindUser](in.User)
-		if !ok {
-			return nil, fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: "user", Message: "is no user's id"})
-		}
-		q.User = u
+	q, err := in.query()
+	if err != nil {
+		return nil, err
 	}
 	sort := in.Sort
 	if sort == "" {
 		sort = "at,descend"
 	}
-	name := queryName("activities", in.User, in.Action, in.Outcome, in.From.Format(time.RFC3339Nano), in.To.Format(time.RFC3339Nano), sort)
-	r, err := a.pageOf(ctx, by, in.ListInput, sort, name, []string{"at"})
-	if err != nil {
+	name := queryName("activities", in.User, in.Actor, in.Target, in.Action, in.Outcome, in.RP, in.From.Format(time.RFC3339Nano), in.To.Format(time.RFC3339Nano), sort)
+	if q.Page, err = a.pageOf(ctx, by, in.ListInput, sort, name, []string{"at"}); err != nil {
 		return nil, err
 	}
-	q.Page = r
 	p, err := a.c.Record.List(ctx, by, q)
 	if err != nil {
 		return nil, err
 	}
 	return listAnswer(ctx, a, by, p, name, renderActivity)
+}
+
+func (a *restAPI) getActivity(ctx context.Context, by auth.Caller, in *activityInput) (*activityOutput, error) {
+	line, ok := id.Parse[id.KindActivity](in.ID)
+	if !ok {
+		// The record's answer for a line that is not there, word for word.
+		return nil, fault.NotFound("activity_not_found", "This activity does not exist.")
+	}
+	e, err := a.c.Record.Find(ctx, by, line)
+	if err != nil {
+		return nil, err
+	}
+	return &activityOutput{Body: renderActivity(e)}, nil
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
 )
 
 // Prefix is where the API's paths begin.
@@ -43,6 +44,7 @@ type Config struct {
 	Leave     *leave.Service
 	APIKeys   *apikey.Service
 	Record    *activity.Record
+	Overview  *overview.Service
 	Version   string
 }
 
@@ -77,6 +79,7 @@ func Register(mux *http.ServeMux, c Config) error {
 	a.registerUsers()
 	a.registerActivities()
 	a.registerAPIKeys()
+	a.registerStatistics()
 
 	document, err := json.Marshal(a.huma.OpenAPI())
 	if err != nil {

@@ -29,6 +29,7 @@ type event struct {
 	caller auth.Caller // guarded by mu
 	fault  string      // guarded by mu
 	err    error       // guarded by mu
+	stream bool        // it lasts as long as its reader stays; set by the handler alone
 }
 
 type eventKey struct{}
@@ -147,6 +148,7 @@ func (k *Kit) Observe(next http.Handler) http.Handler {
 		defer func() {
 			if p := recover(); p != nil {
 				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					k.finish(r, rec, e, watch.Elapsed())
 					panic(p)
 				}
 				e.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -173,7 +175,9 @@ func (k *Kit) finish(r *http.Request, rec *recorder, e *event, took time.Duratio
 		status = http.StatusOK
 	}
 	k.metrics.requests.WithLabelValues(route, method(r.Method), strconv.Itoa(status)).Inc()
-	k.metrics.seconds.WithLabelValues(route).Observe(took.Seconds())
+	if !e.stream {
+		k.metrics.seconds.WithLabelValues(route).Observe(took.Seconds())
+	}
 	level := slog.LevelInfo
 	attrs := make([]slog.Attr, 0, 14)
 	attrs = append(attrs,

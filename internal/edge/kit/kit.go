@@ -24,7 +24,7 @@ type Sessions interface {
 	VerifySession(ctx context.Context, by auth.Caller, token secret.Bytes) (auth.Caller, error)
 }
 
-// Config is what the kit is made from. All fields but Proxies are required.
+// Config is what the kit is made from. All fields but Proxies and Stopping are required.
 type Config struct {
 	PublicURL *url.URL // scheme and host under which browsers reach the server
 	Clock     clock.Clock
@@ -33,6 +33,8 @@ type Config struct {
 	Metrics   *prometheus.Registry
 	// Proxies are the networks whose forwarding headers count.
 	Proxies []netip.Prefix
+	// Stopping is closed when the server stops: streams end then.
+	Stopping <-chan struct{}
 }
 
 // Kit is one set of tools, shared by all edges of a server. Use New.

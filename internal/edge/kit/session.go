@@ -53,3 +53,33 @@ func (k *Kit) SessionCaller(r *http.Request) (auth.Caller, error) {
 	NoteCaller(r.Context(), c)
 	return c, nil
 }
+
+// codeCookie is the name of the cookie that binds a sign-in code to the browser that
+// asked for it.
+func (k *Kit) codeCookie() string {
+	if k.Secure() {
+		return "__Host-keyhold_code"
+	}
+	return "keyhold_code"
+}
+
+// SetCode gives the browser the secret to which a sign-in code is bound.
+func (k *Kit) SetCode(w http.ResponseWriter, browser secret.Bytes, expires time.Time) {
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is left out on http://localhost only
+		Name: k.codeCookie(), Value: browser.ExposeString(), Path: "/", Expires: expires,
+		Secure: k.Secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// ClearCode takes that secret from the browser.
+func (k *Kit) ClearCode(w http.ResponseWriter) {
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is left out on http://localhost only
+		Name: k.codeCookie(), Path: "/", MaxAge: -1, Secure: k.Secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// CodeOf returns the secret to which the browser's sign-in code is bound, or false.
+func (k *Kit) CodeOf(r *http.Request) (secret.Bytes, bool) {
+	value := cookie(r, k.codeCookie())
+	return secret.FromString(value), value != ""
+}

@@ -9,6 +9,18 @@ import (
 	"unicode/utf8"
 )
 
+// Document is what a page says of itself to the browser.
+type Document struct {
+	Title  string
+	Theme  string // "light", "dark", or "" for the system's
+	Now    string // the server's time, from which scripts count
+	Zone   string // the person's time zone, "" if they have none
+	Style  string
+	Script string
+	Icon   string
+	Font   string
+}
+
 // Initials returns the one or two letters that stand for a name.
 func Initials(name string) string {
 	var out []rune
@@ -80,7 +92,8 @@ type Moment struct {
 	Exact    string
 }
 
-func exact(t time.Time, zone *time.Location) string {
+// Exact says a moment in full, in a zone.
+func Exact(t time.Time, zone *time.Location) string {
 	return t.In(zone).Format("Monday, 2 January 2006, 15:04:05") + " (" + zone.String() + ")"
 }
 
@@ -188,7 +201,7 @@ func NewMoment(now, t time.Time, zone *time.Location) Moment {
 	if t.IsZero() {
 		return Moment{}
 	}
-	return Moment{Machine: t.UTC().Format(time.RFC3339), Relative: Relative(now, t), Exact: exact(t, zone)}
+	return Moment{Machine: t.UTC().Format(time.RFC3339), Relative: Relative(now, t), Exact: Exact(t, zone)}
 }
 
 // The texts of the components that people read.

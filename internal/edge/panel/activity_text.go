@@ -56,7 +56,160 @@ func actionText(action string) (done, tried string) {
 	case "activity.list", "activity.verify":
 		return "Looked at the record", "Tried to look at the record"
 	}
+	return actionTextMore(action)
+}
+
+func actionTextMore(action string) (done, tried string) {
+	switch action {
+	case "user.suspend":
+		return "Suspended the user", "Tried to suspend the user"
+	case "user.activate":
+		return "Activated the user", "Tried to activate the user"
+	case "user.delete":
+		return "Deleted the user", "Tried to delete the user"
+	case "user.invite":
+		return "Invited the user", "Tried to invite the user"
+	case "user.auditable":
+		return "Changed whether sign-ins are recorded", "Tried to change whether sign-ins are recorded"
+	case "group.update":
+		return "Changed a group", "Tried to change a group"
+	case "group.delete":
+		return "Deleted a group", "Tried to delete a group"
+	case "group.add_member":
+		return "Added to a group", "Tried to add to a group"
+	case "group.remove_member":
+		return "Removed from a group", "Tried to remove from a group"
+	case "administrator.add":
+		return "Added an administrator", "Tried to add an administrator"
+	case "administrator.update":
+		return "Changed what an administrator may do", "Tried to change what an administrator may do"
+	case "administrator.remove":
+		return "Removed an administrator", "Tried to remove an administrator"
+	case "passkey.confirm":
+		return "Confirmed a passkey", "Tried to confirm a passkey"
+	case "passkey.rename":
+		return "Renamed a passkey", "Tried to rename a passkey"
+	case "passkey.delete":
+		return "Deleted a passkey", "Tried to delete a passkey"
+	case "workspace.update":
+		return "Changed the workspace’s settings", "Tried to change the workspace’s settings"
+	case "workspace.suspend":
+		return "Suspended the workspace", "Tried to suspend the workspace"
+	case "workspace.activate":
+		return "Activated the workspace", "Tried to activate the workspace"
+	case "api_key.disable":
+		return "Disabled an API key", "Tried to disable an API key"
+	case "activity.export":
+		return "Exported the record", "Tried to export the record"
+	case "activity.checkpoint":
+		return "Took a checkpoint of the record", "Tried to take a checkpoint of the record"
+	case "activity.find", "activity.follow":
+		return "Looked at the record", "Tried to look at the record"
+	case "statistics.find", "dashboard.find":
+		return "Looked at statistics", "Tried to look at statistics"
+	}
 	return action, action
+}
+
+// actionsOffered are the acts that the record can be searched for.
+func actionsOffered() []string {
+	return []string{
+		"session.open", "session.end", "session.step_up", "passkey.register", "passkey.confirm", "passkey.rename", "passkey.delete", "setup_link.issue",
+		"user.create", "user.update", "user.invite", "user.suspend", "user.activate", "user.delete", "user.auditable",
+		"group.create", "group.update", "group.delete", "group.add_member", "group.remove_member",
+		"administrator.create", "administrator.add", "administrator.update", "administrator.remove",
+		"api_key.create", "api_key.disable", "api_key.use", "workspace.create", "workspace.update", "workspace.suspend", "workspace.activate",
+		"activity.export", "activity.checkpoint",
+	}
+}
+
+const (
+	textNavReports         = "Reports"
+	textRecordTitle        = "Activities"
+	textRecordLead         = "All that happened in this workspace and all that was refused, the newest first."
+	textRecordTable        = "Activities of the workspace"
+	textRecordPerson       = "Person"
+	textRecordPersonHelp   = "Name, e-mail address or user ID"
+	textRecordAction       = "What"
+	textRecordAnyAction    = "Anything"
+	textRecordOutcome      = "Outcome"
+	textRecordAnyOutcome   = "Any outcome"
+	textRecordFrom         = "From"
+	textRecordTo           = "To"
+	textRecordDateWrong    = "This is not a date that we can read. Write it like 2026-12-04."
+	textRecordFilter       = "Filter"
+	textRecordPresets      = "Days"
+	textRecordToday        = "Today"
+	textRecordWeek         = "7 days"
+	textRecordMonth        = "30 days"
+	textRecordAlways       = "All"
+	textRecordChips        = "Filters that are set"
+	textRecordAbout        = "About"
+	textRecordBy           = "By"
+	textRecordOn           = "On"
+	textRecordRP           = "Website"
+	textRecordRemove       = "Remove this filter"
+	textRecordWho          = "Whom do you mean?"
+	textRecordWhoMore      = "There are more: type more of the name."
+	textRecordWhoNone      = "Nobody is found by that name. The filter is not used."
+	textRecordLive         = "Live"
+	textRecordLiveOn       = "Live: new activities appear by themselves. Press to stop."
+	textRecordLiveOff      = "Show new activities as they happen"
+	textRecordExportCSV    = "CSV"
+	textRecordExportJSON   = "JSON Lines"
+	textRecordExport       = "Export what the filters show"
+	textRecordCheckpoint   = "Checkpoint"
+	textRecordCheckpointOf = "Download a signed checkpoint of the record"
+	textRecordVerify       = "Verify the record"
+	textRecordVerifyWith   = "Compare with a checkpoint"
+	textRecordVerifyHelp   = "Paste a checkpoint that was kept elsewhere, from a download, a mail or a file. With it, a record whose end was cut off is known too."
+	textRecordVerifyLead   = "All lines are chained by hashes. Verifying computes each anew and tells whether a line was changed, removed or reordered."
+	textRecordNone         = "No activities yet"
+	textRecordNoneText     = "What happens in this workspace, and what is refused, will be listed here."
+	textRecordFoundNone    = "Nothing found"
+	textRecordFoundHelp    = "No activity fits the filters."
+	textRecordClear        = "Clear the filters"
+	textColumnTarget       = "On"
+	textOnPrefix           = "on "
+	textRecordWhole        = "The record is whole"
+	textRecordDamaged      = "The record was tampered with"
+	textRecordGone         = "the line is gone"
+	textRecordIndex        = "Index"
+
+	textActivityWhen      = "When"
+	textActivityReason    = "Reason"
+	textActivityDetail    = "Detail"
+	textActivityCount     = "How many"
+	textActivityUser      = "Concerns"
+	textActivityAgent     = "Program"
+	textActivityRequest   = "Request ID"
+	textActivityID        = "ID"
+	textActivityAction    = "Action"
+	textActivityChain     = "Place in the chain"
+	textActivityNotSealed = "not sealed yet; that takes a second or so"
+	textActivityActorID   = "Actor’s ID"
+	textActivityTargetID  = "Target’s ID"
+	textActivityAll       = "All by the same"
+	textActivityAllTarget = "All on the same"
+)
+
+func sealedText(index int64) string { return "sealed as number " + thousands(int(index)) }
+
+// verdictText says what a verdict without damages holds.
+func verdictText(v activity.Verdict) string {
+	text := count(int(v.Through), "line") + " checked"
+	if v.Unsealed > 0 {
+		text += ", " + thousands(int(v.Unsealed)) + " not yet in the chain"
+	}
+	if v.Erased > 0 {
+		text += ", personal fields erased in " + thousands(int(v.Erased))
+	}
+	if v.Checkpoint > 0 {
+		text += ". It agrees with the checkpoint at line " + thousands(int(v.Checkpoint))
+	} else {
+		text += ". Whether its end was cut off, only a checkpoint tells"
+	}
+	return text + "."
 }
 
 // detailText is what an activity's detail says.
@@ -70,6 +223,10 @@ func detailText(action, detail string) string {
 		return "with a demo link"
 	case action == "administrator.create":
 		return detail
+	case action == "activity.export" && detail == string(activity.CSV):
+		return "as " + textRecordExportCSV
+	case action == "activity.export" && detail == string(activity.JSONLines):
+		return "as " + textRecordExportJSON
 	case action == "api_key.create":
 		return "type " + apiKeyType(apikey.Type(detail))
 	case action == "user.update":
@@ -103,4 +260,27 @@ func reasonText(code string) string {
 		return "not signed in"
 	}
 	return strings.ReplaceAll(code, "_", " ")
+}
+
+// isNews says whether others want to hear of an act at once: of changes, not of
+// comings and goings.
+func isNews(action string) bool {
+	return !strings.HasPrefix(action, "session.") && !strings.HasPrefix(action, "activity.")
+}
+
+// newsText says what others just did, "" for nothing.
+func newsText(others []activity.Change) string {
+	if len(others) == 0 {
+		return ""
+	}
+	last := others[len(others)-1]
+	done, _ := actionText(last.Action)
+	text := last.Actor.Name + ": " + strings.ToLower(done[:1]) + done[1:]
+	if last.Target.Name != "" {
+		text += " “" + last.Target.Name + "”"
+	}
+	if n := len(others) - 1; n > 0 {
+		text += ", and " + count(n, "other act")
+	}
+	return text + "."
 }

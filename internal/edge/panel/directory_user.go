@@ -45,18 +45,6 @@ type detail struct {
 	Time  moment // instead of Value, if it is set
 }
 
-// activityRow is one line of the record.
-type activityRow struct {
-	When      moment
-	What      string
-	Detail    string
-	Actor     string
-	ActorPath string // "" if there is no page of the actor
-	Outcome   badge
-	Reason    string
-	IP        string
-}
-
 const (
 	tabDetails    = "details"
 	tabActivities = "activities"
@@ -141,11 +129,9 @@ func (p *Panel) fillActivities(r *http.Request, v visit, u directory.User, view 
 		return err
 	}
 	for _, e := range found.Items {
-		view.Activities = append(view.Activities, newActivityRow(v, e))
+		view.Activities = append(view.Activities, newActivityRow(v, e, string(u.ID)))
 	}
-	view.Columns = []column{
-		{Name: textColumnWhen}, {Name: textColumnWhat}, {Name: textColumnActor, Class: "kh-middle"}, {Name: textColumnOutcome}, {Name: textColumnIP, Class: "kh-wide"},
-	}
+	view.Columns = activityColumns(false)
 	view.Empty = empty{Icon: "history", Title: textActivitiesNone, Text: textActivitiesNoneFor}
 	view.Pages, err = p.pager(r.Context(), v, l, found.Next)
 	return err
@@ -154,43 +140,4 @@ func (p *Panel) fillActivities(r *http.Request, v visit, u directory.User, view 
 // restartTab sends back to the first activities when the cursor does not fit.
 func restartTab(w http.ResponseWriter, r *http.Request, err error) error {
 	return restart(w, r, list{path: r.URL.Path, params: map[string][]string{"tab": {tabActivities}}}, err)
-}
-
-func newActivityRow(v visit, e activity.Event) activityRow {
-	done, tried := actionText(e.Action)
-	row := activityRow{
-		When: v.moment(e.At), What: done, Detail: detailText(e.Action, e.Detail), Outcome: outcomeBadge(e.Outcome), Reason: reasonText(e.Reason), IP: e.IP,
-	}
-	if e.Outcome != activity.Success {
-		row.What = tried
-	}
-	if e.Target.Name != "" && string(e.User) != e.Target.ID {
-		row.What += " “" + e.Target.Name + "”"
-	}
-	if e.Count > 1 {
-		row.What += ", " + thousands(e.Count) + " " + textTimes
-	}
-	if e.ActorErased {
-		row.IP = textErased
-	}
-	row.Actor, row.ActorPath = actorText(v, e)
-	return row
-}
-
-// actorText says who acted and where their page is.
-func actorText(v visit, e activity.Event) (name, path string) {
-	if user, ok := id.Parse[id.KindUser](e.Actor.ID); ok && v.can(auth.UsersRead) {
-		path = userPath(user)
-	}
-	switch {
-	case e.ActorErased:
-		name = textErased
-	case e.Actor.Type == string(auth.APIKey):
-		name = "API key “" + e.Actor.Name + "”"
-	case e.Actor.Type == string(auth.Anonymous):
-		name = textNobody
-	default:
-		name = e.Actor.Name
-	}
-	return name, path
 }

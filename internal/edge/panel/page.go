@@ -21,7 +21,7 @@ import (
 )
 
 // homePath is where a signed-in person lands.
-const homePath = "/users"
+const homePath = "/dashboard"
 
 // appPath is where somebody lands whose session opens the app only, appOnlyCode the
 // code of the fault that keeps them out of the panel.

@@ -7,6 +7,7 @@ package panel
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/id"
@@ -19,6 +20,7 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -58,6 +60,16 @@ type APIKeys interface {
 // Record is what the panel asks of the record of activities.
 type Record interface {
 	List(ctx context.Context, by auth.Caller, q activity.Query) (page.Page[activity.Event], error)
+	Changes(ctx context.Context, by auth.Caller, since time.Time) ([]activity.Change, error)
+	Find(ctx context.Context, by auth.Caller, a id.Activity) (activity.Event, error)
+	Export(ctx context.Context, by auth.Caller, q activity.Query, format activity.Format) (*activity.Export, error)
+	Checkpoint(ctx context.Context, by auth.Caller) (activity.SignedCheckpoint, error)
+	Verify(ctx context.Context, by auth.Caller, checkpoints ...activity.SignedCheckpoint) (activity.Verdict, error)
+}
+
+// Overview is what the panel asks of the overview room.
+type Overview interface {
+	Dashboard(ctx context.Context, by auth.Caller, zone *time.Location) (overview.Dashboard, error)
 }
 
 // Config is what the panel is made from. All fields are required.
@@ -70,6 +82,7 @@ type Config struct {
 	Join      Join
 	APIKeys   APIKeys
 	Record    Record
+	Overview  Overview
 }
 
 // Panel answers the panel's routes. Use New.
@@ -86,7 +99,10 @@ func (p *Panel) Register(mux *http.ServeMux) {
 	mux.Handle("GET /{$}", p.open(p.home))
 	mux.Handle("/", p.open(p.unknown))
 	mux.Handle("POST /theme", p.open(p.setTheme))
+	mux.Handle("GET /live", p.open(p.live))
 	p.registerSignIn(mux)
 	p.registerUsers(mux)
 	p.registerAPIKeys(mux)
+	p.registerActivities(mux)
+	p.registerDashboard(mux)
 }

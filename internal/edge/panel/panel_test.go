@@ -32,6 +32,7 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -69,6 +70,12 @@ type world struct {
 	revision  int64
 	newKey    apikey.NewKey
 	asked     directory.Query
+	record    *activity.Record // what exports are read from
+	by        auth.Caller      // who exports
+	askedFor  activity.Query
+	verdict   activity.Verdict
+	verified  []activity.SignedCheckpoint
+	dashboard overview.Dashboard
 	askedText string
 }
 
@@ -176,7 +183,12 @@ func (w keyWorld) List(context.Context, auth.Caller, apikey.Query) (page.Page[ap
 	return page.Page[apikey.Key]{Items: w.keys, Next: w.next, Total: -1}, nil
 }
 
-func (w recordWorld) List(context.Context, auth.Caller, activity.Query) (page.Page[activity.Event], error) {
+func (recordWorld) Changes(context.Context, auth.Caller, time.Time) ([]activity.Change, error) {
+	return nil, nil
+}
+
+func (w recordWorld) List(_ context.Context, _ auth.Caller, q activity.Query) (page.Page[activity.Event], error) {
+	w.askedFor = q
 	return page.Page[activity.Event]{Items: w.events, Next: w.next, Total: -1}, nil
 }
 
@@ -192,7 +204,7 @@ func (w *world) serve(t *testing.T) http.Handler {
 	mux := http.NewServeMux()
 	New(Config{
 		Kit: k, Assets: &assets.Assets{}, Cursors: kit.Cursors{Secrets: func(context.Context, id.Workspace) (secret.Bytes, error) { return secret.FromString("cursor"), nil }},
-		Directory: w, SignIn: w, Join: w, APIKeys: keyWorld{w}, Record: recordWorld{w},
+		Directory: w, SignIn: w, Join: w, APIKeys: keyWorld{w}, Record: recordWorld{w}, Overview: overviewWorld{w},
 	}).Register(mux)
 	return k.Observe(k.Protect(mux))
 }
@@ -223,7 +235,7 @@ func (w *world) events3() {
 	admin := activity.Party{Type: "administrator", ID: string(ada), Name: "Ada Lovelace"}
 	hopper := activity.Party{Type: "user", ID: string(grace), Name: "Grace Hopper"}
 	w.events = []activity.Event{
-		{Action: "user.update", Detail: "first_name, email", Outcome: activity.Success, At: now().Add(-time.Minute), Actor: admin, Target: hopper, User: grace, IP: "192.0.2.7", Count: 1},
+		{ID: line, Index: 4711, Action: "user.update", Detail: "first_name, email", Agent: "Mozilla/5.0 <b>", RequestID: "req_1", Outcome: activity.Success, At: now().Add(-time.Minute), Actor: admin, Target: hopper, User: grace, IP: "192.0.2.7", Count: 1},
 		{Action: "session.open", Outcome: activity.Refused, Reason: "passkey_rejected", At: now().Add(-2 * time.Hour), Actor: activity.Party{Type: "anonymous"}, Target: hopper, User: grace, IP: "2001:db8::1", Count: 12},
 		{Action: "api_key.create", Detail: "admin", Outcome: activity.Success, At: now().AddDate(0, -3, 0), Actor: activity.Party{Type: "api_key", ID: "key_1", Name: "Payroll"}, Target: activity.Party{Type: "api_key", ID: "key_2", Name: "Door sync"}, User: grace, ActorErased: false},
 		{Action: "user.create", Outcome: activity.Success, At: now().AddDate(-2, 0, 0), Actor: activity.Party{Type: "administrator", ID: string(ada)}, ActorErased: true, Target: hopper, User: grace},
@@ -353,8 +365,8 @@ func TestSigned_htmxLeavesThePage(t *testing.T) {
 
 func TestHome(t *testing.T) {
 	w := newWorld()
-	if got := w.ask(t, "/", nil).Header().Get("Location"); got != "/users" {
-		t.Errorf("with a session: Location = %q, want /users", got)
+	if got := w.ask(t, "/", nil).Header().Get("Location"); got != "/dashboard" {
+		t.Errorf("with a session: Location = %q, want /dashboard", got)
 	}
 	if got := send(t, w, httptest.NewRequest(http.MethodGet, "/", nil)).Header().Get("Location"); got != "/sign-in" {
 		t.Errorf("without a session: Location = %q, want /sign-in", got)
@@ -446,7 +458,7 @@ func TestSignIn_setsTheSession(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/sign-in", strings.NewReader(`{"ceremony":"cer_01h455vb4pex5vsknk084sn02q","response":{},"next":"//evil.example"}`))
 	r.Header.Set("Content-Type", "application/json")
 	rec := send(t, w, r)
-	if got, want := rec.Body.String(), "{\"location\":\"/users\"}\n"; got != want {
+	if got, want := rec.Body.String(), "{\"location\":\"/dashboard\"}\n"; got != want {
 		t.Errorf("body = %q, want %q", got, want)
 	}
 	if got := rec.Header().Get("Set-Cookie"); !strings.HasPrefix(got, "keyhold_session=session;") {

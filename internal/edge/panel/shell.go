@@ -33,8 +33,13 @@ type shell struct {
 	Themes    []themeChoice
 }
 
+// document returns what a page says of itself to the browser.
+func (s shell) document() kit.Document {
+	return kit.Document{Title: s.Title, Theme: s.Theme, Now: s.Now, Zone: s.Zone, Style: s.Style, Script: s.Script, Icon: s.Icon, Font: s.Font}
+}
+
 type navSection struct {
-	Title string
+	Title string // "" for none
 	Label string // a smaller title inside the section, "" for none
 	Links []navLink
 }
@@ -100,12 +105,15 @@ func sections(v visit) []navSection {
 		}
 		return l
 	}
-	var out []navSection
+	out := []navSection{{Links: []navLink{link(textDashboardTitle, homePath, "layout-dashboard")}}}
 	if v.can(auth.UsersRead) {
 		out = append(out, navSection{Title: textNavUsers, Links: []navLink{link(textUsersTitle, "/users", "users")}})
 	}
 	if v.can(auth.APIKeysRead) {
 		out = append(out, navSection{Title: textNavIntegrations, Label: textNavAuthentication, Links: []navLink{link(textAPIKeysTitle, "/api-keys", "key")}})
+	}
+	if v.can(auth.ActivitiesRead) {
+		out = append(out, navSection{Title: textNavReports, Links: []navLink{link(textRecordTitle, "/activities", "history")}})
 	}
 	return out
 }

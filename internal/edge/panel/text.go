@@ -229,6 +229,8 @@ func fieldLabel(name string) string {
 		return "Expiry"
 	case "expires_on":
 		return textAPIKeyDate
+	case "checkpoint":
+		return textRecordCheckpoint
 	}
 	return strings.ReplaceAll(name, "_", " ")
 }

@@ -152,7 +152,10 @@ type Verdict struct {
 	Through   int64 // the last sealed index
 	Unsealed  int64 // rows not yet sealed
 	Erased    int64 // sealed rows with erased personal fields
-	Damages   []Damage
+	// Checkpoint is the highest index at which the record was compared with a
+	// checkpoint, 0 if it was compared with none.
+	Checkpoint int64
+	Damages    []Damage
 }
 
 // Verifier walks a chain row by row, in the order of the index. It is not safe
@@ -160,6 +163,7 @@ type Verdict struct {
 type Verifier struct {
 	verdict Verdict
 	last    Head
+	expect  map[int64][]Checkpoint
 }
 
 // maxDamages bounds the list: after that the record is plainly not to be trusted.
@@ -167,7 +171,14 @@ const maxDamages = 100
 
 // NewVerifier returns a verifier for one workspace's chain.
 func NewVerifier(w id.Workspace) *Verifier {
-	return &Verifier{verdict: Verdict{Workspace: w}}
+	return &Verifier{verdict: Verdict{Workspace: w}, expect: map[int64][]Checkpoint{}}
+}
+
+// Expect makes the verifier compare the chain with a checkpoint. Call it before
+// the first Add.
+func (v *Verifier) Expect(c Checkpoint) {
+	v.expect[c.Index] = append(v.expect[c.Index], c)
+	v.verdict.Checkpoint = max(v.verdict.Checkpoint, c.Index)
 }
 
 // Add checks the next sealed row.
@@ -195,6 +206,11 @@ func (v *Verifier) Add(r Row) {
 	if r.ActorErased || r.TargetErased {
 		v.verdict.Erased++
 	}
+	for _, c := range v.expect[r.Index] {
+		if !bytes.Equal(c.Hash, r.Hash) {
+			v.damage(r.Index, r.ID, "the record was rewritten: the checkpoint of "+checkpointTime(c.At)+" tells of another row here")
+		}
+	}
 	v.last = Head{Index: r.Index, Hash: r.Hash}
 }
 
@@ -208,6 +224,9 @@ func (v *Verifier) Done(head Head, unsealed int64) Verdict {
 		v.damage(head.Index, "", "the stored head is older than the record")
 	case !bytes.Equal(head.Hash, v.last.Hash):
 		v.damage(head.Index, "", "the stored head is not the last row's hash")
+	}
+	if c := v.verdict.Checkpoint; c > v.last.Index {
+		v.damage(v.last.Index+1, "", fmt.Sprintf("the end was cut: the checkpoint of %s tells of %d row(s) more", checkpointTime(v.expect[c][0].At), c-v.last.Index))
 	}
 	v.verdict.Through, v.verdict.Unsealed = v.last.Index, unsealed
 	return v.verdict

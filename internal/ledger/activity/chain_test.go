@@ -32,7 +32,7 @@ func newChain(t testing.TB, d storetest.Database, n int) chain {
 	t.Helper()
 	c := chain{Database: d, w: storetest.Workspace(t, d.Store)} // a line itself
 	gate := activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](d.Store), Clock: clock.NewManual(storetest.Start())}
-	c.record = activity.NewRecord(gate)
+	c.record = activity.NewRecord(gate, newSigner(1))
 	for i := range n - 1 {
 		c.add(t, time.Duration(i+1)*time.Second, activity.Event{
 			Action: "user.update", Outcome: activity.Refused, Reason: "reason", Detail: "email", Count: 2, User: "user_1", RPID: "example.org",
@@ -212,12 +212,12 @@ func TestVerify_namesWhatWasDone(t *testing.T) {
 		}, []string{"9 missing", "9 older"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			chain := newChain(t, d, 9)
-			chain.seal(t)
+			made := newChain(t, d, 9)
+			made.seal(t)
 			for _, query := range c.do {
-				storetest.Exec(t, d, query, chain.w)
+				storetest.Exec(t, d, query, made.w)
 			}
-			damages := chain.verify(t).Damages
+			damages := made.verify(t).Damages
 			for i, want := range c.want {
 				index, what, _ := strings.Cut(want, " ")
 				if i >= len(damages) || fmt.Sprint(damages[i].Index) != index || !strings.Contains(damages[i].What, what) {

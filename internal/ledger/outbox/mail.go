@@ -50,17 +50,6 @@ type EmailChanged struct {
 // MessageKind returns "mail.email_changed".
 func (EmailChanged) MessageKind() string { return "mail.email_changed" }
 
-// Invitation tells a person that they have an account and how to get in.
-type Invitation struct {
-	To        Recipient `json:"to"`
-	Workspace string    `json:"workspace"`
-	By        string    `json:"by"`
-	At        int64     `json:"at"` // Unix milliseconds
-}
-
-// MessageKind returns "mail.invitation".
-func (Invitation) MessageKind() string { return "mail.invitation" }
-
 // SignInCode brings a person the code with which they sign in to the app. Code is
 // its id: the code itself is computed when the mail is written.
 type SignInCode struct {
@@ -73,3 +62,57 @@ type SignInCode struct {
 
 // MessageKind returns "mail.sign_in_code".
 func (SignInCode) MessageKind() string { return "mail.sign_in_code" }
+
+// Invitation tells a person that they have an account and how to get in.
+type Invitation struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	By        string    `json:"by"`
+	At        int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.invitation".
+func (Invitation) MessageKind() string { return "mail.invitation" }
+
+// ActivityCheckpoint brings whoever keeps them a signed checkpoint of the
+// workspace's activity record.
+type ActivityCheckpoint struct {
+	To         Recipient `json:"to"`
+	Workspace  string    `json:"workspace"`
+	Index      int64     `json:"index"`
+	At         int64     `json:"at"`         // Unix milliseconds
+	Checkpoint string    `json:"checkpoint"` // one line of JSON
+}
+
+// MessageKind returns "mail.activity_checkpoint".
+func (ActivityCheckpoint) MessageKind() string { return "mail.activity_checkpoint" }
+
+// PasskeyWaits tells an owner that an administrator registered a passkey in the app,
+// which opens the panel once another administrator has confirmed it.
+type PasskeyWaits struct {
+	To            Recipient `json:"to"`
+	Workspace     string    `json:"workspace"`
+	Administrator string    `json:"administrator"` // the id
+	Holder        string    `json:"holder"`
+	HolderEmail   string    `json:"holder_email"`
+	Passkey       string    `json:"passkey"`
+	At            int64     `json:"at"` // Unix milliseconds
+	IP            string    `json:"ip"`
+	Agent         string    `json:"agent"`
+}
+
+// MessageKind returns "mail.passkey_waits".
+func (PasskeyWaits) MessageKind() string { return "mail.passkey_waits" }
+
+// AdministratorAdded tells a person that they became an administrator, and how they
+// get into the panel.
+type AdministratorAdded struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	By        string    `json:"by"`
+	Owner     bool      `json:"owner"`
+	At        int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.administrator_added".
+func (AdministratorAdded) MessageKind() string { return "mail.administrator_added" }

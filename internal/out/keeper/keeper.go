@@ -36,6 +36,7 @@ const (
 type File struct {
 	box     tink.AEAD
 	pepper  secret.Bytes
+	signer  *Signer
 	created bool
 }
 
@@ -78,6 +79,9 @@ func (f *File) Created() bool { return f.created }
 
 // Pepper returns the current key of stored hashes.
 func (f *File) Pepper() secret.Bytes { return f.pepper }
+
+// Signer returns what signs with keys derived from the file.
+func (f *File) Signer() *Signer { return f.signer }
 
 // Wrap encrypts plain and binds it to associated.
 func (f *File) Wrap(_ context.Context, plain secret.Bytes, associated []byte) ([]byte, error) {
@@ -142,11 +146,15 @@ func parse(raw []byte) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	current, err := parsePeppers(doc.Peppers)
+	peppers, err := parsePeppers(doc.Peppers)
 	if err != nil {
 		return nil, err
 	}
-	return &File{box: box, pepper: current}, nil
+	signer, err := newSigner(peppers)
+	if err != nil {
+		return nil, errors.New("no key can be derived from its peppers")
+	}
+	return &File{box: box, pepper: peppers[0], signer: signer}, nil
 }
 
 func parseSealing(raw json.RawMessage) (tink.AEAD, error) {
@@ -161,27 +169,25 @@ func parseSealing(raw json.RawMessage) (tink.AEAD, error) {
 	return box, nil
 }
 
-// parsePeppers checks all and returns the current one.
-func parsePeppers(peppers []pepper) (secret.Bytes, error) {
+// parsePeppers returns all, the current one first.
+func parsePeppers(peppers []pepper) ([]secret.Bytes, error) {
 	if len(peppers) == 0 {
-		return secret.Bytes{}, errors.New("it has no pepper")
+		return nil, errors.New("it has no pepper")
 	}
-	var current secret.Bytes
+	var all []secret.Bytes
 	seen := map[int]bool{}
-	for i, p := range peppers {
+	for _, p := range peppers {
 		value, err := base64.RawURLEncoding.Strict().DecodeString(p.Value)
 		if err != nil || len(value) != pepperLen {
-			return secret.Bytes{}, fmt.Errorf("its pepper %d is not base64url of %d bytes", p.ID, pepperLen)
+			return nil, fmt.Errorf("its pepper %d is not base64url of %d bytes", p.ID, pepperLen)
 		}
 		if p.ID < 1 || seen[p.ID] {
-			return secret.Bytes{}, fmt.Errorf("its pepper id %d is below 1 or stands twice", p.ID)
+			return nil, fmt.Errorf("its pepper id %d is below 1 or stands twice", p.ID)
 		}
 		seen[p.ID] = true
-		if i == 0 {
-			current = secret.New(value)
-		}
+		all = append(all, secret.New(value))
 	}
-	return current, nil
+	return all, nil
 }
 
 // create writes a file with new keys so that it is there whole or not at all,

@@ -20,8 +20,12 @@ func (s *Mailer) compose(ctx context.Context, job id.Job, to outbox.Recipient, l
 	if err != nil || address.Address != to.Email {
 		return nil, fmt.Errorf("the recipient's address %q is none", line(to.Email))
 	}
+	link := s.public.JoinPath(l.Path).String()
+	if l.Path == "" {
+		link = s.public.String()
+	}
 	var html bytes.Buffer
-	if err := letterHTML(l, s.public.JoinPath(l.Path).String()).Render(ctx, &html); err != nil { //nolint:contextcheck // Render has it
+	if err := letterHTML(l, link).Render(ctx, &html); err != nil { //nolint:contextcheck // Render has it
 		return nil, fmt.Errorf("writing the HTML: %w", err)
 	}
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithBoundary("part_"+string(job)))
@@ -31,7 +35,7 @@ func (s *Mailer) compose(ctx context.Context, job id.Job, to outbox.Recipient, l
 	msg.SetMessageIDWithValue(s.messageID(job))
 	msg.SetDateWithValue(s.clock.Now())
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834 §5
-	msg.SetBodyString(gomail.TypeTextPlain, letterText(l, s.public.JoinPath(l.Path).String()))
+	msg.SetBodyString(gomail.TypeTextPlain, letterText(l, link))
 	msg.AddAlternativeString(gomail.TypeTextHTML, html.String())
 	return msg, nil
 }
@@ -53,6 +57,9 @@ func letterText(l letter, public string) string {
 		b.WriteString("  " + f.Name + ":" + strings.Repeat(" ", width-utf8.RuneCountInString(f.Name)+2) + f.Value + "\n")
 	}
 	b.WriteString("\n")
+	if l.Block != "" {
+		b.WriteString(l.Block + "\n\n")
+	}
 	paragraph(l.Advice)
 	paragraph(l.Action + ": " + public)
 	b.WriteString("-- \n")

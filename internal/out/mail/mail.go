@@ -97,12 +97,18 @@ func (s *Mailer) read(m outbox.Message) (outbox.Recipient, letter, error) {
 		return readAs(m, func(p outbox.APIKeyCreated) (outbox.Recipient, letter) { return p.To, apiKeyCreated(p) })
 	case outbox.EmailChanged{}.MessageKind():
 		return readAs(m, func(p outbox.EmailChanged) (outbox.Recipient, letter) { return p.To, emailChanged(p) })
-	case outbox.Invitation{}.MessageKind():
-		return readAs(m, func(p outbox.Invitation) (outbox.Recipient, letter) { return p.To, invitation(p) })
+	case outbox.PasskeyWaits{}.MessageKind():
+		return readAs(m, func(p outbox.PasskeyWaits) (outbox.Recipient, letter) { return p.To, passkeyWaits(p) })
+	case outbox.AdministratorAdded{}.MessageKind():
+		return readAs(m, func(p outbox.AdministratorAdded) (outbox.Recipient, letter) { return p.To, administratorAdded(p) })
 	case outbox.SignInCode{}.MessageKind():
 		return readAs(m, func(p outbox.SignInCode) (outbox.Recipient, letter) {
 			return p.To, signInCode(p, token.EmailCode(s.codes, p.Code))
 		})
+	case outbox.Invitation{}.MessageKind():
+		return readAs(m, func(p outbox.Invitation) (outbox.Recipient, letter) { return p.To, invitation(p) })
+	case outbox.ActivityCheckpoint{}.MessageKind():
+		return readAs(m, func(p outbox.ActivityCheckpoint) (outbox.Recipient, letter) { return p.To, activityCheckpoint(p) })
 	}
 	return outbox.Recipient{}, letter{}, fmt.Errorf("no mail is known of the kind %q", m.Kind)
 }

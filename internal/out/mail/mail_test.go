@@ -73,10 +73,20 @@ func samples() map[string]outbox.Payload {
 			To: outbox.Recipient{Email: "zoe@example.com", Name: "Zoë Müller-Lüdenscheidt"}, Workspace: "Bäckerei Süß", APIKey: "Nightly <import>",
 			TokenID: "4fR9sKq2LmX0", Type: "admin", By: "Ada Lovelace", At: at,
 		},
+		"activity_checkpoint": outbox.ActivityCheckpoint{
+			To: outbox.Recipient{Email: "auditor@example.com", Timezone: "Europe/Berlin"}, Workspace: "Example & Sons", Index: 4711, At: at,
+			Checkpoint: `{"version":"keyhold/checkpoint/v1","workspace":"ws_01jd3v9b8eexav2f6hqdr3wzkt","index":4711,"hash":"` + strings.Repeat("ab", 32) +
+				`","at":"2026-07-04T22:30:00.000Z","public_key":"` + strings.Repeat("A", 43) + `=","signature":"` + strings.Repeat("B", 86) + `=="}`,
+		},
 		"email_changed": outbox.EmailChanged{
 			To: outbox.Recipient{Email: "ada@old.example", Timezone: "America/New_York"}, Workspace: "Example & Sons",
 			Old: "ada@old.example", New: "ada@new.example", By: "Grace Hopper", At: at,
 		},
+		"passkey_waits": outbox.PasskeyWaits{
+			To: ada(), Workspace: "Example & Sons", Administrator: "adm_01jt0000000000000000000000", Holder: "Grace Hopper", HolderEmail: "grace@example.com",
+			Passkey: "Passkey of 5 July 2026", At: at, IP: "192.0.2.3", Agent: "Firefox/140",
+		},
+		"administrator_added": outbox.AdministratorAdded{To: ada(), Workspace: "Example & Sons", By: "Grace Hopper", At: at},
 		"invitation": outbox.Invitation{
 			To: outbox.Recipient{Email: "zoe@example.com", Name: "Zoë Müller-Lüdenscheidt", Timezone: "Europe/Berlin"}, Workspace: "Bäckerei Süß", By: "Ada Lovelace", At: at,
 		},
@@ -193,6 +203,9 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 		outbox.EmailChanged{To: to, Workspace: evil, Old: evil, New: evil, By: evil},
 		outbox.Invitation{To: to, Workspace: evil, By: evil},
 		outbox.SignInCode{To: to, Code: evil, IP: evil, Agent: evil},
+		outbox.ActivityCheckpoint{To: to, Workspace: evil, Checkpoint: evil},
+		outbox.PasskeyWaits{To: to, Workspace: evil, Administrator: evil, Holder: evil, HolderEmail: evil, Passkey: evil, IP: evil, Agent: evil},
+		outbox.AdministratorAdded{To: to, Workspace: evil, By: evil},
 	} {
 		raw, e := composed(t, s, p)
 		head, _, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
@@ -219,7 +232,7 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, text := range []string{l.Subject, l.Greeting, l.Lead, l.Advice, l.Footer, l.Facts[0].Value} {
+		for _, text := range []string{l.Subject, l.Greeting, l.Lead, l.Advice, l.Footer, l.Facts[0].Value, l.Block} {
 			if strings.ContainsAny(text, "\r\n") {
 				t.Errorf("%T: want single lines, got %q", p, text)
 			}

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -17,6 +18,7 @@ type letter struct {
 	Greeting string
 	Lead     string
 	Facts    []fact
+	Block    string // a line to be copied as it stands, "" for none
 	Advice   string // what to do if this was not wanted
 	Action   string // the button that leads to Keyhold
 	Path     string // the page that it leads to, "" for the start
@@ -93,6 +95,25 @@ func emailChanged(p outbox.EmailChanged) letter {
 	}
 }
 
+// signInCode says the code: computed here, it stands nowhere else.
+func signInCode(p outbox.SignInCode, code string) letter {
+	return letter{
+		Subject:  "Your sign-in code",
+		Greeting: greeting(p.To),
+		Lead:     "Type this code in the window in which you asked for it. It works in no other, and only once.",
+		Facts: facts(
+			fact{"Code", code[:4] + " " + code[4:]},
+			fact{"Good until", moment(p.ExpiresAt, p.To.Timezone)},
+			fact{"IP address", p.IP},
+			fact{"Browser", p.Agent},
+		),
+		Advice: "If you did not ask for a code, there is nothing to do: without it nobody gets in. Never tell it to anybody, whoever asks.",
+		Action: "Open " + productName,
+		Path:   "/app",
+		Footer: "You get this mail because somebody asked to sign in with your address.",
+	}
+}
+
 func invitation(p outbox.Invitation) letter {
 	workspace := line(p.Workspace)
 	return letter{
@@ -112,22 +133,63 @@ func invitation(p outbox.Invitation) letter {
 	}
 }
 
-// signInCode says the code: computed here, it stands nowhere else.
-func signInCode(p outbox.SignInCode, code string) letter {
+func activityCheckpoint(p outbox.ActivityCheckpoint) letter {
+	workspace := line(p.Workspace)
 	return letter{
-		Subject:  "Your sign-in code",
+		Subject:  "Checkpoint of the activity record of " + workspace,
 		Greeting: greeting(p.To),
-		Lead:     "Type this code in the window in which you asked for it. It works in no other, and only once.",
+		Lead:     "This is how the activity record of the workspace " + workspace + " ended. Keep this mail where nobody who can change the database can reach it.",
 		Facts: facts(
-			fact{"Code", code[:4] + " " + code[4:]},
-			fact{"Good until", moment(p.ExpiresAt, p.To.Timezone)},
+			fact{"Lines", strconv.FormatInt(p.Index, 10)},
+			fact{"At", moment(p.At, p.To.Timezone)},
+		),
+		Block:  clean(p.Checkpoint, maxBlock),
+		Advice: "To prove later that no line was cut off or rewritten, save the checkpoint above to a file and run: keyhold activity verify --checkpoint FILE. Or paste it into the page Activities, under Verify the record.",
+		Action: "Open " + productName,
+		Footer: "You get this mail because your address is set for checkpoints in the settings of " + workspace + ". One is sent in every hour in which something happened.",
+	}
+}
+
+func passkeyWaits(p outbox.PasskeyWaits) letter {
+	workspace := line(p.Workspace)
+	return letter{
+		Subject:  "A passkey waits for your confirmation",
+		Greeting: greeting(p.To),
+		Lead:     "An administrator of " + workspace + " registered a passkey in the app. It opens the panel once another administrator has confirmed it.",
+		Facts: facts(
+			fact{"Administrator", p.Holder},
+			fact{"E-mail", p.HolderEmail},
+			fact{"Passkey", p.Passkey},
+			fact{"Registered", moment(p.At, p.To.Timezone)},
 			fact{"IP address", p.IP},
 			fact{"Browser", p.Agent},
 		),
-		Advice: "If you did not ask for a code, there is nothing to do: without it nobody gets in. Never tell it to anybody, whoever asks.",
-		Action: "Open " + productName,
+		Advice: "Ask them in person or by telephone before you confirm it: whoever reads their mail could have registered it. If they know nothing of it, remove it.",
+		Action: "Look at the passkey",
+		Path:   "/administrators/" + line(p.Administrator),
+		Footer: "You get this mail because you are an owner of " + workspace + ".",
+	}
+}
+
+func administratorAdded(p outbox.AdministratorAdded) letter {
+	workspace := line(p.Workspace)
+	role := "an administrator"
+	if p.Owner {
+		role = "an owner"
+	}
+	return letter{
+		Subject:  "You are now " + role + " of " + workspace,
+		Greeting: greeting(p.To),
+		Lead: "You were made " + role + " of the workspace " + workspace + ". To get into its panel, sign in to the app with a code by e-mail, " +
+			"add a passkey there, and ask another administrator to confirm it.",
+		Facts: facts(
+			fact{"Made by", p.By},
+			fact{"Made", moment(p.At, p.To.Timezone)},
+		),
+		Advice: "If you did not expect this, ask whoever made you " + role + " before you do anything.",
+		Action: "Sign in to the app",
 		Path:   "/app",
-		Footer: "You get this mail because somebody asked to sign in with your address.",
+		Footer: "You get this mail because it is about what you may do in " + workspace + ".",
 	}
 }
 
@@ -163,12 +225,18 @@ func moment(ms int64, timezone string) string {
 
 const layout = "Monday, 2 January 2006, 15:04"
 
-// maxLine bounds each text that comes from people or their browsers, in runes.
-const maxLine = 300
+// maxLine bounds each text that comes from people or their browsers, in runes, and
+// maxBlock each that is to be copied: a line of mail may have no more.
+const (
+	maxLine  = 300
+	maxBlock = 900
+)
 
 // line makes one bounded line of foreign text: without controls, and without the
 // marks that turn the direction of what follows.
-func line(s string) string {
+func line(s string) string { return clean(s, maxLine) }
+
+func clean(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsControl(r), r == '\u2028', r == '\u2029':
@@ -179,8 +247,8 @@ func line(s string) string {
 		return r
 	}, strings.ToValidUTF8(s, "\ufffd"))
 	runes := []rune(strings.Join(strings.Fields(s), " "))
-	if len(runes) > maxLine {
-		return string(runes[:maxLine]) + "…"
+	if len(runes) > limit {
+		return string(runes[:limit]) + "…"
 	}
 	return string(runes)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/tx"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
@@ -157,6 +158,16 @@ type Tx interface {
 	tx.Latches
 	InsertAdministrator(ctx context.Context, a Administrator) error
 	FindAdministrator(ctx context.Context, w id.Workspace, u id.User) (Administrator, bool, error)
+	FindSeat(ctx context.Context, w id.Workspace, a id.Administrator) (Seat, bool, error)
+	ListAdministrators(ctx context.Context, w id.Workspace, r page.Request) (page.Page[Seat], error)
+	UpdateAdministrator(ctx context.Context, a Administrator) error
+	DeleteAdministrator(ctx context.Context, w id.Workspace, a id.Administrator) error
+	// CountOwners counts the owners who are not suspended, but for one.
+	CountOwners(ctx context.Context, w id.Workspace, except id.Administrator) (int64, error)
+	// ListOwners returns the addresses of the workspace's owners and its name.
+	ListOwners(ctx context.Context, w id.Workspace) ([]outbox.Recipient, string, error)
+	// ListAdministratorAPIKeys returns the keys that a user created and that work.
+	ListAdministratorAPIKeys(ctx context.Context, w id.Workspace, u id.User) ([]LeftKey, error)
 	// WorkspaceHasOwner tells whether an owner with a confirmed passkey exists.
 	WorkspaceHasOwner(ctx context.Context, w id.Workspace) (bool, error)
 	InsertPasskey(ctx context.Context, p Passkey) error
@@ -166,12 +177,26 @@ type Tx interface {
 	// sign-in challenge has not said where they belong.
 	FindPasskey(ctx context.Context, credentialID []byte) (Passkey, bool, error)
 	ListPasskeys(ctx context.Context, w id.Workspace, u id.User) ([]Passkey, error)
+	FindUserPasskey(ctx context.Context, w id.Workspace, u id.User, p id.Passkey) (Passkey, bool, error)
+	RenamePasskey(ctx context.Context, w id.Workspace, p id.Passkey, name string) error
+	// ConfirmPasskey returns false if the passkey was confirmed before.
+	ConfirmPasskey(ctx context.Context, p Passkey) (bool, error)
+	UnconfirmPasskeys(ctx context.Context, w id.Workspace, u id.User) error
+	DeletePasskey(ctx context.Context, w id.Workspace, p id.Passkey) error
 	InsertSession(ctx context.Context, s Session) error
 	FindSession(ctx context.Context, digest []byte) (Session, bool, error)
 	SeeSession(ctx context.Context, w id.Workspace, s id.Session, now time.Time) error
 	StepUpSession(ctx context.Context, w id.Workspace, s id.Session, now time.Time) error
 	// EndSession returns false if the session had ended before.
 	EndSession(ctx context.Context, w id.Workspace, s id.Session, now time.Time) (bool, error)
+	// ListSessions lists the user's sessions that are open at now, the last used
+	// first.
+	ListSessions(ctx context.Context, w id.Workspace, u id.User, now time.Time) ([]Session, error)
+	// EndUserSessions ends the user's sessions but for one, of every scope if scope
+	// is "", and returns how many were open.
+	EndUserSessions(ctx context.Context, w id.Workspace, u id.User, scope Scope, except id.Session, now time.Time) (int, error)
+	// EndPasskeySessions ends the sessions that the passkey opened.
+	EndPasskeySessions(ctx context.Context, w id.Workspace, p id.Passkey, now time.Time) error
 	InsertSetupLink(ctx context.Context, l SetupLink) error
 	FindSetupLink(ctx context.Context, digest []byte) (SetupLink, bool, error)
 	// SpendSetupLink returns false if the link was spent, withdrawn or over.
@@ -269,6 +294,8 @@ type Account struct {
 	Person   Person
 	Standing auth.Standing
 	Passkeys []Passkey
+	// IsAdministrator says whether the person is one, whatever the session opens.
+	IsAdministrator bool
 }
 
 // Account returns the caller's own account. Callers are people who signed in.
@@ -284,6 +311,9 @@ func (s *Service) Account(ctx context.Context, by auth.Caller) (Account, error) 
 			return fault.Unauthenticated()
 		}
 		a.Standing = standing
+		if _, a.IsAdministrator, err = t.FindAdministrator(ctx, by.Workspace, by.User); err != nil {
+			return err
+		}
 		a.Passkeys, err = t.ListPasskeys(ctx, by.Workspace, by.User)
 		return err
 	})

@@ -389,7 +389,7 @@ func sequencers(t *testing.T, d Database) {
 		t.Errorf("%d rows sealed by those who won, want %d", n, want)
 	}
 	gate := activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](d.Store), Clock: clock.NewManual(Start())}
-	v, err := activity.NewRecord(gate).Verify(t.Context(), auth.Job(w, "test"))
+	v, err := activity.NewRecord(gate, nil).Verify(t.Context(), auth.Job(w, "test"))
 	if err != nil {
 		t.Fatal(err)
 	}

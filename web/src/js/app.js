@@ -5,6 +5,7 @@ import 'htmx.org'
 import { start } from './behaviour.js'
 import { copy } from './copy.js'
 import { dialog } from './dialog.js'
+import { live } from './live.js'
 import { menu } from './menu.js'
 import { once } from './once.js'
 import { passkey } from './passkey.js'
@@ -15,4 +16,4 @@ import { time } from './time.js'
 import { timezones } from './timezones.js'
 import { dismiss, toasts } from './toast.js'
 
-start({ copy, dialog, dismiss, menu, once, passkey, stored, summary, theme, time, timezones, toasts })
+start({ copy, dialog, dismiss, live, menu, once, passkey, stored, summary, theme, time, timezones, toasts })

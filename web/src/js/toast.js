@@ -5,13 +5,32 @@
  * @param {HTMLElement} region
  */
 export function toasts(region) {
-  for (const toast of region.querySelectorAll('.kh-toast')) {
-    const leave = () => {
-      if (toast.matches(':hover, :focus-within')) setTimeout(leave, 2000)
-      else toast.remove()
-    }
-    setTimeout(leave, 7000)
+  for (const one of region.querySelectorAll('.kh-toast')) fade(one)
+}
+
+/** @param {Element} one */
+function fade(one) {
+  const leave = () => {
+    if (one.matches(':hover, :focus-within')) setTimeout(leave, 2000)
+    else one.remove()
   }
+  setTimeout(leave, 7000)
+}
+
+/**
+ * Shows a short message.
+ * @param {string} text
+ */
+export function toast(text) {
+  const region = document.querySelector('.kh-toasts')
+  if (!region) return
+  const one = document.createElement('div')
+  one.className = 'kh-toast'
+  const words = document.createElement('p')
+  words.textContent = text
+  one.append(words)
+  region.append(one)
+  fade(one)
 }
 
 /**

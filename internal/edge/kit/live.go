@@ -1,0 +1,82 @@
+package kit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/fault"
+)
+
+// LiveEvent is one event of a live page: a name, and data that is sent as JSON.
+type LiveEvent struct {
+	Name string
+	Data any
+}
+
+// How often a stream looks for news, and after how many looks without any it sends a
+// comment, so that nobody on the way takes the connection for dead.
+const (
+	liveEvery = time.Second
+	liveQuiet = 20
+)
+
+// Live answers with server-sent events until the reader goes or the server stops.
+// It calls next every second and sends what it returns. When next is refused, the
+// stream tells so by an event "ended" and closes: a session that was ended is out
+// within a second.
+func (k *Kit) Live(w http.ResponseWriter, r *http.Request, next func(ctx context.Context) ([]LiveEvent, error)) {
+	eventOf(r.Context()).stream = true
+	control := http.NewResponseController(w)
+	if control.SetReadDeadline(time.Time{}) != nil { // else the server takes a quiet reader for gone
+		http.Error(w, "This connection cannot stream.", http.StatusNotImplemented)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
+	w.WriteHeader(http.StatusOK)
+	tick := time.NewTicker(liveEvery)
+	defer tick.Stop()
+	for quiet := 0; ; quiet++ {
+		events, err := next(r.Context())
+		if f, refused := fault.As(err); refused {
+			events = []LiveEvent{{Name: "ended", Data: f.Code}}
+		} else if err != nil {
+			events = nil // the database is away: the reader waits as everybody does
+		}
+		text := ""
+		for _, e := range events {
+			data, marshal := json.Marshal(e.Data)
+			if marshal != nil {
+				return
+			}
+			text += fmt.Sprintf("event: %s\ndata: %s\n\n", e.Name, data)
+		}
+		if text == "" && quiet%liveQuiet == 0 {
+			text = ": still here\n\n"
+		}
+		if text != "" {
+			if control.SetWriteDeadline(clock.System{}.Now().Add(30*time.Second)) != nil {
+				return
+			}
+			if _, err := w.Write([]byte(text)); err != nil || control.Flush() != nil {
+				return
+			}
+		}
+		if _, refused := fault.As(err); refused {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-k.c.Stopping:
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,233 @@
+package panel
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
+)
+
+// dashboardView is the page on which everybody lands.
+type dashboardView struct {
+	Shell     shell
+	Nothing   empty // shown instead of all else if it has a title
+	Boxes     []navLink
+	Counters  []counter
+	Chart     chart // shown if it has days
+	NoChart   empty // shown in its place if it has a title
+	Statuses  []statusShare
+	Attention []attentionItem
+	Watched   bool // there is something that could need attention
+}
+
+// counter is a number with how it changed.
+type counter struct {
+	Name  string
+	Value string
+	Path  string // "" for no page
+	Icon  string
+	Trend trend
+}
+
+// trend is how a number changed, in words and an icon.
+type trend struct{ Text, Icon string }
+
+// statusShare is how many users have a status.
+type statusShare struct {
+	Badge badge
+	Count string
+	Path  string
+	Width string // of 100
+}
+
+// attentionItem is something that somebody should look at.
+type attentionItem struct {
+	Icon string
+	Text string
+	When moment // after the text, if it is set
+	Path string // "" for no page
+}
+
+func (p *Panel) dashboard(w http.ResponseWriter, r *http.Request, v visit) error {
+	found, err := p.c.Overview.Dashboard(r.Context(), v.caller, v.zone)
+	if err != nil {
+		return err
+	}
+	return p.show(w, r, http.StatusOK, dashboardTemplate(p.dashboardView(v, found)))
+}
+
+func (p *Panel) dashboardView(v visit, d overview.Dashboard) dashboardView {
+	out := dashboardView{Shell: p.shell(v, textDashboardTitle)}
+	if len(v.account.Standing.Permissions) == 0 {
+		out.Nothing = empty{Icon: "door-enter", Title: textWelcomeTitle, Text: textWelcomeText}
+		return out
+	}
+	if v.can(auth.UsersWrite) {
+		out.Boxes = append(out.Boxes, navLink{Name: textDashboardNewUser, Path: "/users/new", Icon: "user-plus", Here: textDashboardNewUserTo})
+	}
+	if d.People != nil {
+		out.Counters = peopleCounters(*d.People)
+		out.Statuses = statusShares(*d.People)
+	}
+	if d.Logins != nil {
+		out.Counters = append(out.Counters, counter{
+			Name: textDashboardLogins, Value: thousands(int(d.Logins.Week)), Path: "/activities?action=session.open&outcome=success", Icon: "login-2",
+			Trend: newTrend(d.Logins.Week-d.Logins.Before, weekText(d.Logins.Week-d.Logins.Before)),
+		})
+		out.Chart = newChart(d.Logins.Days)
+		if len(out.Chart.Days) == 0 {
+			out.NoChart = empty{Icon: "chart-bar", Title: textChartNone, Text: textChartNoneFor}
+		}
+	}
+	out.Attention = attentionItems(v, d.Attention)
+	out.Watched = v.can(auth.APIKeysRead) || v.can(auth.AdministratorsRead) || v.can(auth.WorkspaceRead)
+	return out
+}
+
+func peopleCounters(n overview.People) []counter {
+	active := counter{Name: textDashboardActive, Value: thousands(int(n.ByStatus.Active)), Path: "/users?status=active", Icon: "user-check", Trend: newTrend(0, textDashboardNobody)}
+	if n.Total > 0 {
+		active.Trend.Text = strconv.FormatInt(n.ByStatus.Active*100/n.Total, 10) + " % " + textDashboardOfAll
+	}
+	groups := counter{Name: textDashboardGroups, Value: thousands(int(n.Groups)), Icon: "users-group", Trend: newTrend(n.GroupsChange, groupsText(n.GroupsChange))}
+	return []counter{
+		{Name: textDashboardUsers, Value: thousands(int(n.Total)), Path: "/users", Icon: "users", Trend: newTrend(n.Change, trendText(n.Change))},
+		active, groups,
+	}
+}
+
+func newTrend(change int64, text string) trend {
+	switch {
+	case change > 0:
+		return trend{Text: text, Icon: "trending-up"}
+	case change < 0:
+		return trend{Text: text, Icon: "trending-down"}
+	}
+	return trend{Text: text, Icon: "minus"}
+}
+
+func statusShares(n overview.People) []statusShare {
+	var out []statusShare
+	for _, s := range []struct {
+		status directory.Status
+		n      int64
+	}{
+		{directory.Active, n.ByStatus.Active}, {directory.Pending, n.ByStatus.Pending}, {directory.NotInvited, n.ByStatus.NotInvited}, {directory.Suspended, n.ByStatus.Suspended},
+	} {
+		share := statusShare{Badge: statusBadge(s.status), Count: thousands(int(s.n)), Path: "/users?status=" + string(s.status), Width: "0"}
+		if n.Total > 0 {
+			share.Width = decimal(float64(s.n) * 100 / float64(n.Total))
+		}
+		out = append(out, share)
+	}
+	return out
+}
+
+func attentionItems(v visit, a overview.Attention) []attentionItem {
+	var out []attentionItem
+	for _, u := range a.WaitingPasskeys {
+		out = append(out, attentionItem{Icon: "fingerprint", Text: waitingText(u.Name, u.N), Path: "/administrators"})
+	}
+	for _, u := range a.SuspendedCreator {
+		out = append(out, attentionItem{Icon: "user-off", Text: suspendedText(u.Name, u.N), Path: userPath(u.ID)})
+	}
+	for _, k := range a.ExpiringAPIKeys {
+		out = append(out, attentionItem{Icon: "key", Text: expiringText(k.Name), When: v.moment(k.ExpiresAt), Path: "/api-keys"})
+	}
+	if a.DeadMessages > 0 {
+		out = append(out, attentionItem{Icon: "mail-off", Text: deadText(a.DeadMessages, a.DeadMessages >= overview.DeadLimit)})
+	}
+	return out
+}
+
+// chart is sign-ins per day, drawn in a box of 100 by 100 that is stretched to its
+// place: what is to be read stands beside it.
+type chart struct {
+	Label  string
+	Legend []badge
+	Ticks  []string // of the scale, from the top
+	First  string   // under the first day, the middle and the last
+	Middle string
+	Last   string
+	Days   []chartDay
+}
+
+// chartDay is one bar with its pieces, the lowest first.
+type chartDay struct {
+	Date   string
+	Title  string
+	Pieces []chartPiece
+	Counts []string // by outcome, for the table
+}
+
+type chartPiece struct{ Tone, X, Y, Width, Height string }
+
+// newChart draws the days, and nothing if nothing happened on any.
+func newChart(days []overview.LoginsDay) chart {
+	var total, most int64
+	busiest := 0
+	for i, d := range days {
+		n := d.Success + d.Refused + d.Failed
+		total += n
+		if n > most {
+			most, busiest = n, i
+		}
+	}
+	if total == 0 {
+		return chart{}
+	}
+	outcomes := []badge{outcomeBadge(activity.Success), outcomeBadge(activity.Refused), outcomeBadge(activity.Failed)}
+	top := scaleTop(most)
+	out := chart{
+		Label: chartText(total, most, longDay(days[busiest].Date)), Legend: outcomes,
+		Ticks: []string{thousands(int(top)), thousands(int(top / 2)), "0"},
+		First: shortDay(days[0].Date), Middle: shortDay(days[len(days)/2].Date), Last: shortDay(days[len(days)-1].Date),
+	}
+	slot := 100 / float64(len(days))
+	for i, d := range days {
+		day := chartDay{Date: longDay(d.Date), Title: longDay(d.Date) + ":"}
+		low := 100.0
+		for k, n := range []int64{d.Success, d.Refused, d.Failed} {
+			day.Counts = append(day.Counts, thousands(int(n)))
+			day.Title += " " + thousands(int(n)) + " " + outcomes[k].Word
+			if n == 0 {
+				continue
+			}
+			height := float64(n) * 100 / float64(top)
+			low -= height
+			day.Pieces = append(day.Pieces, chartPiece{
+				Tone: outcomes[k].Tone, X: decimal((float64(i) + 0.15) * slot), Y: decimal(low), Width: decimal(0.7 * slot), Height: decimal(height),
+			})
+		}
+		out.Days = append(out.Days, day)
+	}
+	return out
+}
+
+// scaleTop is a round even number that is not below n.
+func scaleTop(n int64) int64 {
+	for unit := int64(1); ; unit *= 10 {
+		for _, k := range []int64{2, 4, 6, 10} {
+			if top := k * unit; top >= n {
+				return top
+			}
+		}
+	}
+}
+
+func decimal(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
+
+func shortDay(d overview.Date) string { return strconv.Itoa(d.Day) + " " + d.Month.String()[:3] }
+
+func longDay(d overview.Date) string {
+	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC).Format("2 January 2006")
+}
+
+// registerDashboard is the route registration of the dashboard.
+func (p *Panel) registerDashboard(mux *http.ServeMux) {
+	mux.Handle("GET "+homePath, p.signed(p.dashboard))
+}

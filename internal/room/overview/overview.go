@@ -1,0 +1,214 @@
+// Package overview counts what the other rooms keep: statistics for days of a time
+// zone, and what the dashboard shows. It decides what is counted and who may see
+// which number; it changes nothing and keeps nothing of its own.
+package overview
+
+import (
+	"context"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/tx"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+)
+
+// Tick is how often something happened in a quarter of an hour.
+type Tick struct {
+	Quarter time.Time // its beginning
+	N       int64
+}
+
+// Tx is the storage that this room needs. It only reads.
+type Tx interface {
+	activity.GateTx
+	// FindTally returns a counter, 0 if it never moved.
+	FindTally(ctx context.Context, w id.Workspace, name string) (int64, error)
+	// ListTicks lists the quarters from and before two moments in which something
+	// of that name happened.
+	ListTicks(ctx context.Context, w id.Workspace, name string, from, before time.Time) ([]Tick, error)
+	// ListExpiringAPIKeys lists at most limit keys that work and end before a
+	// moment, the next to end first.
+	ListExpiringAPIKeys(ctx context.Context, w id.Workspace, now, before time.Time, limit int) ([]Expiring, error)
+	// ListUnconfirmedAdministrators lists at most limit administrators with a
+	// passkey that waits for confirmation, with how many wait.
+	ListUnconfirmedAdministrators(ctx context.Context, w id.Workspace, limit int) ([]Person, error)
+	// ListSuspendedCreators lists at most limit suspended users who created API keys
+	// that still work, with how many do.
+	ListSuspendedCreators(ctx context.Context, w id.Workspace, now time.Time, limit int) ([]Person, error)
+	// CountDeadMessages counts the messages that were given up since a moment, limit
+	// at the most.
+	CountDeadMessages(ctx context.Context, w id.Workspace, since time.Time, limit int) (int64, error)
+}
+
+// Service answers for the overview. Use New.
+type Service struct{ gate activity.Gate[Tx] }
+
+// New returns the overview over a storage.
+func New(store tx.Runner[Tx], c clock.Clock) *Service {
+	return &Service{gate: activity.Gate[Tx]{Store: store, Clock: c}}
+}
+
+// UsersByStatus counts users by the status that people see.
+type UsersByStatus struct{ NotInvited, Pending, Active, Suspended int64 }
+
+// Users are the statistics of users: how many there are now, and on each day of
+// the range how many were created and deleted.
+type Users struct {
+	Total    int64
+	ByStatus UsersByStatus
+	Days     []UsersDay
+}
+
+// UsersDay is one day of Users.
+type UsersDay struct {
+	Date             Date
+	Created, Deleted int64
+}
+
+// Groups are the statistics of groups: how many there are now, Everyone included,
+// and on each day of the range how many were created.
+type Groups struct {
+	Total int64
+	Days  []GroupsDay
+}
+
+// GroupsDay is one day of Groups.
+type GroupsDay struct {
+	Date    Date
+	Created int64
+}
+
+// Outcomes counts sign-ins by their outcome.
+type Outcomes struct{ Success, Refused, Failed int64 }
+
+// Logins are the statistics of sign-ins in the range.
+type Logins struct {
+	Total Outcomes
+	Days  []LoginsDay
+}
+
+// LoginsDay is one day of Logins.
+type LoginsDay struct {
+	Date Date
+	Outcomes
+}
+
+// The names under which other rooms count.
+const (
+	tallyUsers        = "users"
+	tallyGroups       = "groups"
+	tickUserCreate    = "user.create"
+	tickUserDelete    = "user.delete"
+	tickGroupCreate   = "group.create"
+	tickLoginSuccess  = "login.success"
+	tickLoginRefused  = "login.refused"
+	tickLoginFailed   = "login.failed"
+	statisticsAttempt = "statistics.find"
+)
+
+// Users returns the statistics of users. The caller needs users.read.
+func (s *Service) Users(ctx context.Context, by auth.Caller, r Range) (Users, error) {
+	var out Users
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: statisticsAttempt, Need: auth.UsersRead}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+		var err error
+		if out, err = countUsers(ctx, t, by.Workspace); err != nil {
+			return err
+		}
+		created, err := days(ctx, t, by.Workspace, tickUserCreate, r)
+		if err != nil {
+			return err
+		}
+		deleted, err := days(ctx, t, by.Workspace, tickUserDelete, r)
+		if err != nil {
+			return err
+		}
+		for _, d := range r.Days() {
+			out.Days = append(out.Days, UsersDay{Date: d, Created: created[d], Deleted: deleted[d]})
+		}
+		return nil
+	})
+	return out, err
+}
+
+func countUsers(ctx context.Context, t Tx, w id.Workspace) (Users, error) {
+	var out Users
+	for name, n := range map[string]*int64{
+		tallyUsers: &out.Total, tallyUsers + "/not_invited": &out.ByStatus.NotInvited, tallyUsers + "/pending": &out.ByStatus.Pending,
+		tallyUsers + "/active": &out.ByStatus.Active, tallyUsers + "/suspended": &out.ByStatus.Suspended,
+	} {
+		var err error
+		if *n, err = t.FindTally(ctx, w, name); err != nil {
+			return Users{}, err
+		}
+	}
+	return out, nil
+}
+
+// Groups returns the statistics of groups. The caller needs users.read.
+func (s *Service) Groups(ctx context.Context, by auth.Caller, r Range) (Groups, error) {
+	var out Groups
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: statisticsAttempt, Need: auth.UsersRead}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+		out = Groups{}
+		var err error
+		if out.Total, err = t.FindTally(ctx, by.Workspace, tallyGroups); err != nil {
+			return err
+		}
+		created, err := days(ctx, t, by.Workspace, tickGroupCreate, r)
+		if err != nil {
+			return err
+		}
+		for _, d := range r.Days() {
+			out.Days = append(out.Days, GroupsDay{Date: d, Created: created[d]})
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Logins returns the statistics of sign-ins. The caller needs activities.read.
+func (s *Service) Logins(ctx context.Context, by auth.Caller, r Range) (Logins, error) {
+	var out Logins
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: statisticsAttempt, Need: auth.ActivitiesRead}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+		var err error
+		out, err = countLogins(ctx, t, by.Workspace, r)
+		return err
+	})
+	return out, err
+}
+
+func countLogins(ctx context.Context, t Tx, w id.Workspace, r Range) (Logins, error) {
+	var by [3]map[Date]int64
+	for i, name := range []string{tickLoginSuccess, tickLoginRefused, tickLoginFailed} {
+		var err error
+		if by[i], err = days(ctx, t, w, name, r); err != nil {
+			return Logins{}, err
+		}
+	}
+	var out Logins
+	for _, d := range r.Days() {
+		o := Outcomes{Success: by[0][d], Refused: by[1][d], Failed: by[2][d]}
+		out.Days = append(out.Days, LoginsDay{Date: d, Outcomes: o})
+		out.Total.Success += o.Success
+		out.Total.Refused += o.Refused
+		out.Total.Failed += o.Failed
+	}
+	return out, nil
+}
+
+// days adds up the quarters of each day of the range. A quarter belongs to the day
+// in which it begins: every zone's days begin at a quarter's border, on the days on
+// which clocks are changed too.
+func days(ctx context.Context, t Tx, w id.Workspace, name string, r Range) (map[Date]int64, error) {
+	from, before := r.reach()
+	ticks, err := t.ListTicks(ctx, w, name, from, before)
+	if err != nil {
+		return nil, err
+	}
+	out := map[Date]int64{}
+	for _, tick := range ticks {
+		out[DateOf(tick.Quarter, r.Zone)] += tick.N
+	}
+	return out, nil
+}

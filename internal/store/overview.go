@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/ledger/outbox"
+	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/overview"
+)
+
+// FindTally satisfies overview.Tx.
+func (t *Tx) FindTally(ctx context.Context, w id.Workspace, name string) (int64, error) {
+	return t.tally(ctx, w, name)
+}
+
+// ListTicks satisfies overview.Tx.
+func (t *Tx) ListTicks(ctx context.Context, w id.Workspace, name string, from, before time.Time) ([]overview.Tick, error) {
+	return collect(ctx, t, func(row scanner) (tick overview.Tick, err error) {
+		var at int64
+		err = row.Scan(&at, &tick.N)
+		tick.Quarter = moment(at)
+		return tick, err
+	}, `SELECT quarter, n FROM tick WHERE workspace = $1 AND name = $2 AND quarter >= $3 AND quarter < $4 ORDER BY quarter`,
+		w, name, millis(from), millis(before))
+}
+
+// ListExpiringAPIKeys satisfies overview.Tx.
+func (t *Tx) ListExpiringAPIKeys(ctx context.Context, w id.Workspace, now, before time.Time, limit int) ([]overview.Expiring, error) {
+	return collect(ctx, t, func(row scanner) (k overview.Expiring, err error) {
+		var expires int64
+		err = row.Scan(&k.ID, &k.Name, &expires)
+		k.ExpiresAt = moment(expires)
+		return k, err
+	}, `
+		SELECT id, name, expires_at FROM apikey
+		WHERE workspace = $1 AND disabled_at = 0 AND expires_at > $2 AND expires_at <= $3 ORDER BY expires_at, id LIMIT $4`,
+		w, millis(now), millis(before), limit)
+}
+
+// ListUnconfirmedAdministrators satisfies overview.Tx.
+func (t *Tx) ListUnconfirmedAdministrators(ctx context.Context, w id.Workspace, limit int) ([]overview.Person, error) {
+	return collect(ctx, t, scanNumbered, `
+		SELECT u.id, u.first_name, u.last_name, u.email, p.n
+		FROM (SELECT user_id, COUNT(*) AS n FROM signin_passkey WHERE workspace = $1 AND confirmed_at = 0 GROUP BY user_id) p
+			JOIN signin_administrator a ON a.workspace = $1 AND a.user_id = p.user_id
+			JOIN directory_user u ON u.workspace = $1 AND u.id = p.user_id
+		ORDER BY u.name_fold, u.id LIMIT $2`, w, limit)
+}
+
+// ListSuspendedCreators satisfies overview.Tx. A workspace has few API keys and may
+// have many suspended users: it is looked up from the keys.
+func (t *Tx) ListSuspendedCreators(ctx context.Context, w id.Workspace, now time.Time, limit int) ([]overview.Person, error) {
+	return collect(ctx, t, scanNumbered, `
+		SELECT u.id, u.first_name, u.last_name, u.email, k.n
+		FROM (
+			SELECT created_by_id, COUNT(*) AS n FROM apikey
+			WHERE workspace = $1 AND disabled_at = 0 AND (expires_at = 0 OR expires_at > $2) GROUP BY created_by_id) k
+			JOIN directory_user u ON u.workspace = $1 AND u.id = k.created_by_id AND u.suspended_at <> 0
+		ORDER BY u.name_fold, u.id LIMIT $3`, w, millis(now), limit)
+}
+
+func scanNumbered(row scanner) (p overview.Person, err error) {
+	var u directory.User
+	err = row.Scan(&p.ID, &u.FirstName, &u.LastName, &u.Email, &p.N)
+	p.Name = u.Name()
+	return p, err
+}
+
+// CountDeadMessages satisfies overview.Tx. Ids sort by the moment they were made, so
+// their index leaves only the messages of the time in which one could have been
+// given up since: none outlives outbox.Lifetime.
+func (t *Tx) CountDeadMessages(ctx context.Context, w id.Workspace, since time.Time, limit int) (int64, error) {
+	return t.number(ctx, `
+		SELECT COUNT(*) FROM (
+			SELECT 1 FROM outbox WHERE id >= $1 AND workspace = $2 AND state = 'dead' AND ended_at >= $3 LIMIT $4) AS dead`,
+		firstJob(since.Add(-outbox.Lifetime-time.Hour)), w, millis(since), limit)
+}
+
+// firstJob returns the lowest id that a job of that moment may have.
+func firstJob(at time.Time) id.Job {
+	var raw [16]byte
+	ms := uint64(max(0, millis(at)))
+	for i := range 6 {
+		raw[i] = byte(ms >> (40 - 8*i))
+	}
+	first, _ := id.FromBytes[id.KindJob](raw[:])
+	return first
+}

@@ -1,0 +1,64 @@
+// @ts-check
+import { toast } from './toast.js'
+
+/**
+ * Keeps a page up to date from its event stream (data-kh-stream): what names a kind
+ * that changed in data-kh-live is loaded anew, what others did is told, and when the
+ * session ends the page is left for data-kh-out at once. While the page is hidden
+ * there is no stream; shown again, all of it is loaded anew.
+ * @param {HTMLElement} body
+ */
+export function live(body) {
+  /** @type {EventSource | null} */
+  let source = null
+  let missed = false
+  const open = () => {
+    if (source || document.hidden) return
+    if (missed) refresh(['*'])
+    source = new EventSource(body.dataset.khStream ?? '')
+    source.addEventListener('changed', (event) => {
+      const { kinds, toast: text } = JSON.parse(event.data)
+      refresh(kinds)
+      if (text) toast(text)
+    })
+    source.addEventListener('ended', () => {
+      source?.close()
+      const to = new URL(body.dataset.khOut ?? '/', location.href)
+      to.searchParams.set('next', location.pathname + location.search)
+      location.replace(to)
+    })
+  }
+  const close = () => {
+    source?.close()
+    source = null
+    missed = true
+  }
+  document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()))
+  addEventListener('pagehide', close)
+  open()
+}
+
+/**
+ * Loads anew what shows one of the kinds, unless somebody is working in it.
+ * @param {string[]} kinds
+ */
+function refresh(kinds) {
+  for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-kh-live][id]'))) {
+    const words = (element.dataset.khLive ?? '').split(' ')
+    if (!kinds.includes('*') && !words.includes('*') && !words.some((word) => kinds.includes(word))) continue
+    if (isBusy(element)) continue
+    const where = `#${element.id}`
+    // @ts-ignore htmx is a global of its own script
+    void globalThis.htmx?.ajax('GET', location.href, { target: where, select: where, swap: 'outerHTML' })
+  }
+}
+
+/**
+ * Whether somebody typed, ticked or opened something in the element.
+ * @param {HTMLElement} element
+ */
+function isBusy(element) {
+  if (element.querySelector('input:checked:not([data-kh-kept]), dialog[open], :popover-open')) return true
+  const active = document.activeElement
+  return active instanceof HTMLElement && element.contains(active) && active.matches('input, textarea, select')
+}
