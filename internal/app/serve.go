@@ -58,7 +58,7 @@ func (a *App) Handler(version string) (http.Handler, error) {
 		return nil, err
 	}
 	panel.New(panel.Config{
-		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys, Record: a.Record, Overview: a.Overview,
+		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys, Record: a.Record, Overview: a.Overview,
 	}).Register(mux)
 	holder.New(holder.Config{Kit: k, Assets: files, Cursors: cursors, SignIn: a.SignIn, Record: a.Record}).Register(mux)
 	mux.Handle("GET "+assets.Prefix, files)
