@@ -26,6 +26,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/seal"
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/flow/join"
+	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 	"github.com/keyhold/keyhold/internal/out/checkpoint"
@@ -57,6 +58,7 @@ type App struct {
 	Directory *directory.Service
 	SignIn    *signin.Service
 	Join      *join.Service
+	Leave     *leave.Service
 	APIKeys   *apikey.Service
 	Record    *activity.Record
 	Overview  *overview.Service
@@ -175,6 +177,7 @@ func (a *App) openRooms() error {
 	a.Directory = directory.New(store.For[directory.Tx](a.store), a.clock)
 	a.SignIn = signin.New(signin.Config{Store: store.For[signin.Tx](a.store), Clock: a.clock, Party: party, LinksSignIn: a.options.LinksSignIn, CodeKey: a.codeKey()})
 	a.Join = join.New(join.Config{Store: store.For[join.Tx](a.store), Clock: a.clock, Keeper: a.keeper, Party: party, LinksSignIn: a.options.LinksSignIn})
+	a.Leave = leave.New(store.For[leave.Tx](a.store), a.clock)
 	a.APIKeys = apikey.New(apikey.Config{Store: store.For[apikey.Tx](a.store), Clock: a.clock, Pepper: a.keeper.Pepper()})
 	a.Record = activity.NewRecord(activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](a.store), Clock: a.clock}, a.keeper.Signer())
 	a.Overview = overview.New(store.For[overview.Tx](a.store), a.clock)

@@ -85,6 +85,9 @@ func (t *Tx) DeleteUser(ctx context.Context, w id.Workspace, u id.User, now time
 	if _, err := t.exec(ctx, `DELETE FROM signin_rate WHERE name = $1`, inviteRate(w, u)); err != nil {
 		return err
 	}
+	if err := t.removeTerms(ctx, w, "user", string(u)); err != nil {
+		return err
+	}
 	if err := t.must(ctx, `DELETE FROM directory_user WHERE workspace = $1 AND id = $2`, w, u); err != nil {
 		return err
 	}

@@ -43,32 +43,42 @@ func (q *listQuery) word(workspace any, kind, id, word string) {
 // rareWord is word for one of which few terms are: the rows are found by it, then
 // sorted, instead of walked in their order until a page is full.
 func (q *listQuery) rareWord(workspace any, kind, id, word string) {
-	q.where = append(q.where, fmt.Sprintf(
-		"%s IN (SELECT x.id FROM term x WHERE x.workspace = %s AND x.kind = '%s' AND x.term >= %s AND x.term < %s)",
-		id, q.arg(workspace), kind, q.arg(word), q.arg(word+"\U0010ffff")))
+	q.startFrom(fmt.Sprintf(
+		"SELECT DISTINCT x.id FROM term x WHERE x.workspace = %s AND x.kind = '%s' AND x.term >= %s AND x.term < %s",
+		q.arg(workspace), kind, q.arg(word), q.arg(word+"\U0010ffff")), id)
 }
 
-// userFilters adds a list's conditions on status and group. The rarer of the rare
-// ones is a set to start from, unless driven says that there is one already; NOT
-// (a <> b) keeps SQLite from starting from an index that leaves too many.
+// startFrom makes the list begin with a set of ids, to be sorted afterwards. SQLite
+// keeps the order of a CROSS JOIN, whatever an index on the sort's column promises;
+// PostgreSQL decides by what it knows of the tables. id is the column of the list's
+// ids; it and the set, which selects id, are constants but for placeholders.
+func (q *listQuery) startFrom(set, id string) {
+	q.from = "(" + set + ") AS few CROSS JOIN " + q.from
+	q.where = append(q.where, id+" = few.id")
+}
+
+// userFilters adds a list's conditions on status and group. The list starts from
+// one of them if few users fulfil it, unless driven says that it starts from
+// something else. NOT (a <> b) keeps SQLite from an index that leaves too many.
 func (q *listQuery) userFilters(workspace any, in directory.Query, f userFilters, driven bool) {
 	byName := in.Page.Sort == "" || in.Page.Sort == directory.SortName
 	switch {
-	case in.Status == "":
-	case byName && !driven && !f.rareGroup:
-		q.filter("u.shown = ?", string(in.Status)) // the index has this order too
-	case f.rareShown && !driven && !f.rareGroup:
-		q.where = append(q.where, fmt.Sprintf("u.id IN (SELECT s.id FROM directory_user s WHERE s.workspace = %s AND s.shown = %s)", q.arg(workspace), q.arg(string(in.Status))))
-	default:
-		q.filter("NOT (u.shown <> ?)", string(in.Status))
-	}
-	switch {
 	case f.group == "":
 	case f.rareGroup && !driven:
-		q.where = append(q.where, fmt.Sprintf("u.id IN (SELECT m.user_id FROM directory_membership m WHERE m.workspace = %s AND m.group_id = %s)", q.arg(workspace), q.arg(f.group)))
+		driven = true
+		q.startFrom(fmt.Sprintf("SELECT m.user_id AS id FROM directory_membership m WHERE m.workspace = %s AND m.group_id = %s", q.arg(workspace), q.arg(f.group)), "u.id")
 	default:
 		q.where = append(q.where, fmt.Sprintf(
 			"EXISTS (SELECT 1 FROM directory_membership m WHERE m.workspace = %s AND m.group_id = %s AND m.user_id = u.id)", q.arg(workspace), q.arg(f.group)))
+	}
+	switch {
+	case in.Status == "":
+	case byName && !driven:
+		q.filter("u.shown = ?", string(in.Status)) // the index has this order too
+	case f.rareShown && !driven:
+		q.startFrom(fmt.Sprintf("SELECT s.id FROM directory_user s WHERE s.workspace = %s AND s.shown = %s", q.arg(workspace), q.arg(string(in.Status))), "u.id")
+	default:
+		q.filter("NOT (u.shown <> ?)", string(in.Status))
 	}
 }
 
@@ -89,9 +99,9 @@ func (q *listQuery) numbered(workspace any, kind, id string, docs []int64) {
 	for i, doc := range docs {
 		places[i] = q.arg(doc)
 	}
-	q.where = append(q.where, fmt.Sprintf(
-		"%s IN (SELECT d.id FROM term_doc d WHERE d.workspace = %s AND d.kind = '%s' AND d.doc IN (%s))",
-		id, w, kind, strings.Join(places, ", ")))
+	q.startFrom(fmt.Sprintf(
+		"SELECT d.id FROM term_doc d WHERE d.workspace = %s AND d.kind = '%s' AND d.doc IN (%s)",
+		w, kind, strings.Join(places, ", ")), id)
 }
 
 // selectPostings returns the query for one piece of n terms' postings: workspace,

@@ -22,6 +22,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/once"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/edge/kit/assets"
+	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
@@ -41,6 +42,7 @@ type Config struct {
 	Assets    *assets.Assets
 	Cursors   kit.Cursors
 	Directory *directory.Service
+	Leave     *leave.Service
 	APIKeys   *apikey.Service
 	SignIn    *signin.Service
 	Record    *activity.Record

@@ -83,7 +83,7 @@ type answer struct {
 	body   map[string]any
 }
 
-func (s *server) call(token, method, path, body string, headers ...string) answer {
+func (s *server) send(token, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	s.t.Helper()
 	r := httptest.NewRequestWithContext(s.t.Context(), method, "http://localhost:8080"+path, strings.NewReader(body))
 	if token != "" {
@@ -95,6 +95,12 @@ func (s *server) call(token, method, path, body string, headers ...string) answe
 	}
 	rec := httptest.NewRecorder()
 	s.h.ServeHTTP(rec, r)
+	return rec
+}
+
+func (s *server) call(token, method, path, body string, headers ...string) answer {
+	s.t.Helper()
+	rec := s.send(token, method, path, body, headers...)
 	text, err := io.ReadAll(rec.Body)
 	if err != nil {
 		s.t.Fatal(err)

@@ -16,8 +16,8 @@ import (
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
-// userBody is a user as the API shows it.
-type userBody struct {
+// UserBody is a user as the API shows it. It is exported for huma, as ListInput is.
+type UserBody struct {
 	ID             string     `json:"id" example:"user_01jd3v9b8eexav2f6hqdr3wzkt"`
 	UserID         string     `json:"user_id" doc:"The organisation's own name for the person."`
 	Email          string     `json:"email"`
@@ -33,8 +33,8 @@ type userBody struct {
 	LastActivityAt *time.Time `json:"last_activity_at"`
 }
 
-func renderUser(u directory.User) userBody {
-	return userBody{
+func renderUser(u directory.User) UserBody {
+	return UserBody{
 		ID: string(u.ID), UserID: u.UserID, Email: u.Email, FirstName: u.FirstName, LastName: u.LastName, Phone: u.Phone,
 		EmployeeID: u.EmployeeID, Language: u.Language, Timezone: u.Timezone, Auditable: u.Auditable, Status: string(u.Shown()),
 		CreatedAt: u.CreatedAt, LastActivityAt: optionalTime(u.LastActivityAt),
@@ -45,7 +45,7 @@ func renderUser(u directory.User) userBody {
 type userOutput struct {
 	ETag     string `header:"ETag" doc:"The user's revision, for If-Match."`
 	Location string `header:"Location"`
-	Body     userBody
+	Body     UserBody
 }
 
 func userAnswer(u directory.User) *userOutput {
@@ -57,10 +57,11 @@ type UserPath struct {
 	ID string `path:"id" doc:"The user's id: user_…"`
 }
 
-// unknownUser is the answer for an id that is no user's, and has to be the room's
-// for a user who is not there, word for word.
-func unknownUser() *fault.Error {
-	return fault.NotFound("user_not_found", "This user does not exist.")
+// user returns the id, or the zero id if it cannot be one: no user has that, and
+// the room answers it as it answers any that is not there.
+func (p UserPath) user() id.User {
+	u, _ := id.Parse[id.KindUser](p.ID)
+	return u
 }
 
 type createUserInput struct {
@@ -75,6 +76,7 @@ type createUserInput struct {
 		Timezone   string   `json:"timezone,omitempty"`
 		Auditable  *bool    `json:"auditable,omitempty" doc:"True if it is left out."`
 		Groups     []string `json:"groups,omitempty" nullable:"false" maxItems:"200" doc:"Ids of the groups that the user joins: grp_…"`
+		Invite     bool     `json:"invite,omitempty" doc:"Send an invitation at once."`
 	}
 }
 
@@ -119,43 +121,60 @@ type listUsersInput struct {
 	ListInput
 	Q      string `query:"q" maxLength:"400" doc:"Beginnings of words in name, e-mail address, user id or employee id; all must be found."`
 	Status string `query:"status" enum:"not_invited,pending,active,suspended" doc:"Only users of this status."`
+	Group  string `query:"group" doc:"Only members of this group: grp_…"`
 	Sort   string `query:"sort" doc:"name, email, user_id, created_at or last_activity_at, followed by ,ascend or ,descend."`
 }
 
+// registerUsers is the route registration of the users' operations.
 func (a *restAPI) registerUsers() {
 	register(a, operation("list-users", http.MethodGet, "/users", "List users", "Needs the permission users.read."), a.listUsers)
 	create := operation("create-user", http.MethodPost, "/users", "Create a user", "Needs the permission users.write.", http.StatusConflict)
 	create.DefaultStatus = http.StatusCreated
-	register(a, create, a.createUser)
+	registerPost(a, create, a.createUser, a.repeatUser)
 	register(a, operation("get-user", http.MethodGet, "/users/{id}", "Get a user", "Needs the permission users.read.", http.StatusNotFound), a.getUser)
 	register(a, operation("patch-user", http.MethodPatch, "/users/{id}", "Change a user",
 		"A merge patch (RFC 7396). Needs the permission users.write and, to change the e-mail address of somebody who holds permissions, all of those.",
 		http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed), a.patchUser)
+	a.registerLeave()
+	a.registerGroups()
 }
 
-func (a *restAPI) listUsers(ctx context.Context, by auth.Caller, in *listUsersInput) (*listOutput[userBody], error) {
-	name := queryName("users", in.Q, in.Status, in.Sort)
+func (a *restAPI) listUsers(ctx context.Context, by auth.Caller, in *listUsersInput) (*listOutput[UserBody], error) {
+	name := queryName("users", in.Q, in.Status, in.Group, in.Sort)
 	r, err := a.pageOf(ctx, by, in.ListInput, in.Sort, name, directory.Sorts())
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.c.Directory.List(ctx, by, in.Q, directory.Query{Status: directory.Status(in.Status), Page: r})
+	q := directory.Query{Status: directory.Status(in.Status), Page: r}
+	if in.Group != "" {
+		g, ok := id.Parse[id.KindGroup](in.Group)
+		if !ok {
+			return nil, fieldFault("group", "is no group's id")
+		}
+		q.Group = g
+	}
+	p, err := a.c.Directory.List(ctx, by, in.Q, q)
 	if err != nil {
 		return nil, err
 	}
 	return listAnswer(ctx, a, by, p, name, renderUser)
 }
 
+// fieldFault is the fault over one field.
+func fieldFault(name, message string) *fault.Error {
+	return fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: name, Message: message})
+}
+
 func (a *restAPI) createUser(ctx context.Context, by auth.Caller, in *createUserInput) (*userOutput, error) {
 	b := in.Body
 	n := directory.NewUser{
 		UserID: b.UserID, Email: b.Email, FirstName: b.FirstName, LastName: b.LastName, Phone: b.Phone, EmployeeID: b.EmployeeID,
-		Language: b.Language, Timezone: b.Timezone, Auditable: b.Auditable,
+		Language: b.Language, Timezone: b.Timezone, Auditable: b.Auditable, Invite: b.Invite,
 	}
 	for _, text := range b.Groups {
 		g, ok := id.Parse[id.KindGroup](text)
 		if !ok {
-			return nil, fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: "groups", Message: "holds what is no group's id"})
+			return nil, fieldFault("groups", "holds what is no group's id")
 		}
 		n.Groups = append(n.Groups, g)
 	}
@@ -166,12 +185,12 @@ func (a *restAPI) createUser(ctx context.Context, by auth.Caller, in *createUser
 	return userAnswer(u), nil
 }
 
+func (a *restAPI) repeatUser(ctx context.Context, as auth.Caller, _ *createUserInput, note string) (*userOutput, error) {
+	return a.getUser(ctx, as, &UserPath{ID: note})
+}
+
 func (a *restAPI) getUser(ctx context.Context, by auth.Caller, in *UserPath) (*userOutput, error) {
-	u, ok := id.Parse[id.KindUser](in.ID)
-	if !ok {
-		return nil, unknownUser()
-	}
-	user, _, err := a.c.Directory.Find(ctx, by, u)
+	user, _, err := a.c.Directory.Find(ctx, by, in.user())
 	if err != nil {
 		return nil, err
 	}
@@ -179,19 +198,11 @@ func (a *restAPI) getUser(ctx context.Context, by auth.Caller, in *UserPath) (*u
 }
 
 func (a *restAPI) patchUser(ctx context.Context, by auth.Caller, in *patchUserInput) (*userOutput, error) {
-	u, ok := id.Parse[id.KindUser](in.ID)
-	if !ok {
-		return nil, unknownUser()
-	}
-	revision, ok := revisionOf(in.IfMatch)
-	if !ok {
-		return nil, fault.Precondition()
-	}
 	b := in.Body
-	user, err := a.c.Directory.Update(ctx, by, u, directory.Change{
+	user, err := a.c.Directory.Update(ctx, by, in.user(), directory.Change{
 		UserID: b.UserID.value, Email: b.Email.value, FirstName: b.FirstName.value, LastName: b.LastName.value,
 		Phone: b.Phone.value, EmployeeID: b.EmployeeID.value, Language: b.Language.value, Timezone: b.Timezone.value, Auditable: b.Auditable,
-	}, revision)
+	}, revisionOf(in.IfMatch))
 	if err != nil {
 		return nil, err
 	}
@@ -201,12 +212,15 @@ func (a *restAPI) patchUser(ctx context.Context, by auth.Caller, in *patchUserIn
 // etag is a revision as a strong entity tag (RFC 9110 §8.8.3).
 func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
 
-// revisionOf reads If-Match: 0 for none or *. It returns false for a tag that no
-// revision has.
-func revisionOf(ifMatch string) (int64, bool) {
+// revisionOf reads If-Match: 0 for none or *, and for a tag that no revision has
+// one that none is.
+func revisionOf(ifMatch string) int64 {
 	if ifMatch == "" || ifMatch == "*" {
-		return 0, true
+		return 0
 	}
 	n, err := strconv.ParseInt(strings.Trim(ifMatch, `"`), 10, 64)
-	return n, err == nil && n > 0 && ifMatch == etag(n)
+	if err != nil || n < 1 || ifMatch != etag(n) {
+		return -1
+	}
+	return n
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
-	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
@@ -57,13 +56,9 @@ func (a *restAPI) getWorkspace(ctx context.Context, by auth.Caller, _ *struct{})
 }
 
 func (a *restAPI) patchWorkspace(ctx context.Context, by auth.Caller, in *patchWorkspaceInput) (*workspaceOutput, error) {
-	revision, ok := revisionOf(in.IfMatch)
-	if !ok {
-		return nil, fault.Precondition()
-	}
 	w, err := a.c.Directory.UpdateWorkspace(ctx, by, directory.Settings{
 		Name: in.Body.Name.value, Language: in.Body.Language.value, Timezone: in.Body.Timezone.value, CheckpointEmail: in.Body.CheckpointEmail.value,
-	}, revision)
+	}, revisionOf(in.IfMatch))
 	if err != nil {
 		return nil, err
 	}

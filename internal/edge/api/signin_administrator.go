@@ -9,7 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
-	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
@@ -208,13 +207,9 @@ func (a *restAPI) getAdministrator(ctx context.Context, by auth.Caller, in *Admi
 }
 
 func (a *restAPI) patchAdministrator(ctx context.Context, by auth.Caller, in *patchAdministratorInput) (*administratorOutput, error) {
-	revision, ok := revisionOf(in.IfMatch)
-	if !ok {
-		return nil, fault.Precondition()
-	}
 	s, err := a.c.SignIn.ChangeAdministrator(ctx, by, in.administrator(), signin.AdministratorChange{
 		Permissions: in.Body.Permissions.value, Preset: in.Body.Preset, Owner: in.Body.Owner,
-	}, revision)
+	}, revisionOf(in.IfMatch))
 	if err != nil {
 		return nil, err
 	}

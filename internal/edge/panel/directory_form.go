@@ -4,30 +4,26 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/keyhold/keyhold/internal/base/fault"
-	"github.com/keyhold/keyhold/internal/base/id"
-	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
-// userFormView is the page that makes or changes a user.
+// userFormView is the page that changes a user; a wizard's first step has its
+// fields too.
 type userFormView struct {
 	Shell     shell
 	Heading   string
 	Action    string
 	Save      string
 	Cancel    string
-	Revision  string // "" for a new user
+	Revision  string
 	Notice    notice // shown if it has a title
 	Summary   summary
 	Person    []field
 	Contact   []field
 	Auditable choice
-	HasGroups bool // the form offers groups
-	Groups    []choice
 }
 
 // userInputs are the names of the form's inputs that may be at fault.
@@ -80,65 +76,12 @@ func (view *userFormView) fill(form url.Values, f *fault.Error, stored url.Value
 	view.Auditable = choice{Name: "auditable", Value: "on", Label: textAuditable, Help: textAuditableHelp, Checked: form.Has("auditable")}
 }
 
-func (p *Panel) newUser(w http.ResponseWriter, r *http.Request, v visit) error {
-	return p.showNewUser(w, r, v, newUserForm(), nil)
-}
-
-func (p *Panel) showNewUser(w http.ResponseWriter, r *http.Request, v visit, form url.Values, f *fault.Error) error {
-	groups, err := p.c.Directory.ListGroups(r.Context(), v.caller, "", directory.GroupQuery{Page: page.Request{Limit: page.MaxLimit}})
-	if err != nil {
-		return err
-	}
-	view := userFormView{
-		Shell: p.shell(v, textNewUserTitle, crumb{Name: textNavUsers}, crumb{Name: textUsersTitle, Path: "/users"}), Heading: textNewUserTitle,
-		Action: "/users", Save: textNewUserSave, Cancel: "/users", HasGroups: true,
-	}
-	view.fill(form, f, nil)
-	for _, g := range groups.Items {
-		if !g.Builtin {
-			view.Groups = append(view.Groups, choice{
-				Name: "groups", Value: string(g.ID), Label: g.Name, Help: g.Description, Checked: slices.Contains(form["groups"], string(g.ID)),
-			})
-		}
-	}
-	return p.show(w, r, formStatus(f), userFormTemplate(view))
-}
-
 // formStatus is the status of a form's page: 422 if it says what is wrong.
 func formStatus(f *fault.Error) int {
 	if f != nil {
 		return http.StatusUnprocessableEntity
 	}
 	return http.StatusOK
-}
-
-func (p *Panel) createUser(w http.ResponseWriter, r *http.Request, v visit) error {
-	form, err := readForm(r)
-	if err != nil {
-		return err
-	}
-	n := directory.NewUser{
-		UserID: form.Get("user_id"), Email: form.Get("email"), FirstName: form.Get("first_name"), LastName: form.Get("last_name"),
-		Phone: form.Get("phone"), EmployeeID: form.Get("employee_id"), Language: form.Get("language"), Timezone: form.Get("timezone"),
-		Auditable: new(form.Has("auditable")),
-	}
-	for _, text := range form["groups"] {
-		g, ok := id.Parse[id.KindGroup](text)
-		if !ok {
-			return p.showNewUser(w, r, v, form, fault.Invalid("invalid_user", "The user was not saved.", fault.Field{Name: "groups", Message: "names a group that does not exist"}))
-		}
-		n.Groups = append(n.Groups, g)
-	}
-	u, err := p.c.Directory.Create(r.Context(), v.caller, n)
-	if f, ok := isFormFault(err); ok {
-		return p.showNewUser(w, r, v, form, f)
-	}
-	if err != nil {
-		return err
-	}
-	p.setFlash(w, "user_created")
-	redirect(w, r, userPath(u.ID))
-	return nil
 }
 
 func (p *Panel) editUser(w http.ResponseWriter, r *http.Request, v visit) error {
@@ -164,13 +107,10 @@ func (p *Panel) updateUser(w http.ResponseWriter, r *http.Request, v visit) erro
 	if err != nil {
 		return err
 	}
-	user, ok := id.Parse[id.KindUser](r.PathValue("id"))
-	if !ok {
-		return unknownUser()
-	}
-	revision, err := strconv.ParseInt(form.Get("revision"), 10, 64)
-	if err != nil || revision < 1 {
-		return fault.Invalid("invalid_form", textFormUnreadable).Because(err)
+	user := userID(r)
+	revision, err := formRevision(form)
+	if err != nil {
+		return err
 	}
 	value := func(name string) *string { return new(form.Get(name)) }
 	_, err = p.c.Directory.Update(r.Context(), v.caller, user, directory.Change{

@@ -1,18 +1,20 @@
 package panel
 
 import (
+	"context"
 	"net/http"
+	"slices"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
-	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
-// userView is a user's page. One of Details and Activities is shown.
+// userView is a user's page. One of Details, Groups and Activities is shown.
 type userView struct {
 	Shell      shell
+	Path       string
 	Name       string
 	Initials   string
 	Status     badge
@@ -20,11 +22,18 @@ type userView struct {
 	UserID     string
 	Created    moment
 	Refresh    string
-	Edit       string // "" if the person may not
+	CanWrite   bool
+	CanInvite  bool
+	Suspended  bool
+	Since      moment   // of the suspension
+	Left       []string // what goes on working of a suspended user
+	LeftKeys   []string
+	CanDisable bool
 	Tabs       []tab
 	Tab        string
 	Details    []detail
-	Groups     []string
+	Groups     []groupRow
+	Joinable   []choice
 	Activities []activityRow
 	Columns    []column
 	Empty      empty
@@ -47,23 +56,14 @@ type detail struct {
 
 const (
 	tabDetails    = "details"
+	tabGroups     = "groups"
 	tabActivities = "activities"
 )
 
 func userPath(u id.User) string { return "/users/" + string(u) }
 
-// unknownUser is the directory's answer for a user who is not there, for ids that
-// cannot be one.
-func unknownUser() *fault.Error {
-	return fault.NotFound("user_not_found", "This user does not exist.")
-}
-
 func (p *Panel) findUser(r *http.Request, v visit) (directory.User, []directory.Group, error) {
-	user, ok := id.Parse[id.KindUser](r.PathValue("id"))
-	if !ok {
-		return directory.User{}, nil, unknownUser()
-	}
-	return p.c.Directory.Find(r.Context(), v.caller, user)
+	return p.c.Directory.Find(r.Context(), v.caller, userID(r))
 }
 
 func (p *Panel) user(w http.ResponseWriter, r *http.Request, v visit) error {
@@ -71,30 +71,97 @@ func (p *Panel) user(w http.ResponseWriter, r *http.Request, v visit) error {
 	if err != nil {
 		return err
 	}
+	path := userPath(u.ID)
 	view := userView{
-		Shell: p.shell(v, u.Name(), crumb{Name: textNavUsers}, crumb{Name: textUsersTitle, Path: "/users"}),
-		Name:  u.Name(), Initials: initials(u.Name()), Status: statusBadge(u.Shown()), Email: u.Email, UserID: u.UserID,
-		Created: v.moment(u.CreatedAt), Refresh: v.path, Tab: tabDetails,
+		Shell: p.shell(v, u.Name(), crumb{Name: textNavUsers}, crumb{Name: textUsersTitle, Path: "/users"}), Path: path,
+		Name: u.Name(), Initials: initials(u.Name()), Status: statusBadge(u.Shown()), Email: u.Email, UserID: u.UserID,
+		Created: v.moment(u.CreatedAt), Refresh: v.path, Tab: tabDetails, CanWrite: v.can(auth.UsersWrite), Suspended: u.Shown() == directory.Suspended,
 	}
-	if v.can(auth.UsersWrite) {
-		view.Edit = userPath(u.ID) + "/edit"
+	view.CanInvite = view.CanWrite && (u.Shown() == directory.NotInvited || u.Shown() == directory.Pending)
+	if err := p.fillLeft(r.Context(), v, u, &view); err != nil {
+		return err
 	}
-	if r.URL.Query().Get("tab") == tabActivities {
+	switch r.URL.Query().Get("tab") {
+	case tabActivities:
 		view.Tab = tabActivities
 		if err := p.fillActivities(r, v, u, &view); err != nil {
 			return restartTab(w, r, err)
 		}
-	} else {
-		view.Details = details(v, u)
-		for _, g := range groups {
-			view.Groups = append(view.Groups, g.Name)
+	case tabGroups:
+		view.Tab = tabGroups
+		if err := p.fillGroups(r.Context(), v, groups, &view); err != nil {
+			return err
 		}
+	default:
+		view.Details = details(v, u)
 	}
-	view.Tabs = []tab{{Name: textTabDetails, Path: userPath(u.ID), Icon: "id", Current: view.Tab == tabDetails}}
+	view.Tabs = []tab{
+		{Name: textTabDetails, Path: path, Icon: "id", Current: view.Tab == tabDetails},
+		{Name: textUserTabGroups, Path: path + "?tab=" + tabGroups, Icon: "users-group", Current: view.Tab == tabGroups},
+	}
 	if v.can(auth.ActivitiesRead) {
-		view.Tabs = append(view.Tabs, tab{Name: textTabActivities, Path: userPath(u.ID) + "?tab=" + tabActivities, Icon: "history", Current: view.Tab == tabActivities})
+		view.Tabs = append(view.Tabs, tab{Name: textTabActivities, Path: path + "?tab=" + tabActivities, Icon: "history", Current: view.Tab == tabActivities})
 	}
 	return p.show(w, r, http.StatusOK, userTemplate(view))
+}
+
+// fillLeft says what goes on working of a suspended user.
+func (p *Panel) fillLeft(ctx context.Context, v visit, u directory.User, view *userView) error {
+	if !view.Suspended {
+		return nil
+	}
+	ties, err := p.c.Leave.FindTies(ctx, v.caller, u.ID)
+	if err != nil {
+		return err
+	}
+	view.Since, view.Left, view.LeftKeys = v.moment(u.SuspendedAt), leftOf(ties.Left), keyNames(ties.Left)
+	view.CanDisable = ties.Left.Count > 0 && view.CanWrite && v.can(auth.APIKeysWrite)
+	return nil
+}
+
+// fillGroups shows the user's groups and offers the others.
+func (p *Panel) fillGroups(ctx context.Context, v visit, groups []directory.Group, view *userView) error {
+	in := map[string]bool{}
+	for _, g := range groups {
+		view.Groups = append(view.Groups, newGroupRow(v, g))
+		in[string(g.ID)] = true
+	}
+	if !view.CanWrite {
+		return nil
+	}
+	all, _, err := p.groupChoices(ctx, v, "")
+	view.Joinable = slices.DeleteFunc(all, func(c choice) bool { return in[c.Value] })
+	return err
+}
+
+func (p *Panel) addUserToGroup(w http.ResponseWriter, r *http.Request, v visit) error {
+	return p.changeUserGroup(w, r, v, p.c.Directory.AddMember, "group_joined")
+}
+
+func (p *Panel) removeUserFromGroup(w http.ResponseWriter, r *http.Request, v visit) error {
+	return p.changeUserGroup(w, r, v, p.c.Directory.RemoveMember, "group_left")
+}
+
+// changeUserGroup does something to a membership from the user's page.
+func (p *Panel) changeUserGroup(w http.ResponseWriter, r *http.Request, v visit,
+	do func(ctx context.Context, by auth.Caller, group id.Group, user id.User) error, done string,
+) error {
+	form, err := readForm(r)
+	if err != nil {
+		return err
+	}
+	back := userPath(userID(r)) + "?tab=" + tabGroups
+	g, ok := id.Parse[id.KindGroup](form.Get("group"))
+	if !ok { // none was chosen
+		redirect(w, r, back)
+		return nil
+	}
+	if err := do(r.Context(), v.caller, g, userID(r)); err != nil {
+		return err
+	}
+	p.setFlash(w, done)
+	redirect(w, r, back)
+	return nil
 }
 
 func details(v visit, u directory.User) []detail {

@@ -17,6 +17,7 @@ import (
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/edge/kit/assets"
 	"github.com/keyhold/keyhold/internal/flow/join"
+	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
@@ -30,10 +31,31 @@ type Directory interface {
 	Workspace(ctx context.Context, by auth.Caller) (directory.Workspace, error)
 	UpdateWorkspace(ctx context.Context, by auth.Caller, c directory.Settings, ifRevision int64) (directory.Workspace, error)
 	List(ctx context.Context, by auth.Caller, text string, q directory.Query) (page.Page[directory.User], error)
+	Counts(ctx context.Context, by auth.Caller) (directory.Counts, error)
+	FindUsers(ctx context.Context, by auth.Caller, users []id.User) ([]directory.User, error)
 	Find(ctx context.Context, by auth.Caller, user id.User) (directory.User, []directory.Group, error)
 	Create(ctx context.Context, by auth.Caller, n directory.NewUser) (directory.User, error)
 	Update(ctx context.Context, by auth.Caller, user id.User, c directory.Change, ifRevision int64) (directory.User, error)
+	Invite(ctx context.Context, by auth.Caller, user id.User) (directory.User, error)
 	ListGroups(ctx context.Context, by auth.Caller, text string, q directory.GroupQuery) (page.Page[directory.Group], error)
+	CreateGroup(ctx context.Context, by auth.Caller, n directory.NewGroup) (directory.Group, error)
+	UpdateGroup(ctx context.Context, by auth.Caller, group id.Group, c directory.GroupChange, ifRevision int64) (directory.Group, error)
+	DeleteGroup(ctx context.Context, by auth.Caller, group id.Group, ifRevision int64) error
+	Members(ctx context.Context, by auth.Caller, group id.Group, text string, q directory.Query) (directory.Group, page.Page[directory.User], error)
+	AddMember(ctx context.Context, by auth.Caller, group id.Group, user id.User) error
+	AddMembers(ctx context.Context, by auth.Caller, group id.Group, users []id.User) ([]directory.MemberOutcome, error)
+	RemoveMember(ctx context.Context, by auth.Caller, group id.Group, user id.User) error
+}
+
+// Leave is what the panel asks of the flow by which people are suspended and go.
+type Leave interface {
+	FindTies(ctx context.Context, by auth.Caller, user id.User) (leave.Ties, error)
+	Suspend(ctx context.Context, by auth.Caller, user id.User, o leave.Options) (leave.Outcome, error)
+	Activate(ctx context.Context, by auth.Caller, user id.User) (leave.Outcome, error)
+	Delete(ctx context.Context, by auth.Caller, user id.User, ifRevision int64) error
+	SuspendMany(ctx context.Context, by auth.Caller, users []id.User, o leave.Options) ([]leave.RowOutcome, error)
+	ActivateMany(ctx context.Context, by auth.Caller, users []id.User) ([]leave.RowOutcome, error)
+	DeleteMany(ctx context.Context, by auth.Caller, users []id.User) ([]leave.RowOutcome, error)
 }
 
 // SignIn is what the panel asks of the sign-in room.
@@ -101,6 +123,7 @@ type Config struct {
 	Assets    *assets.Assets
 	Cursors   kit.Cursors
 	Directory Directory
+	Leave     Leave
 	SignIn    SignIn
 	Join      Join
 	APIKeys   APIKeys

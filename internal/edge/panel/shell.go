@@ -107,7 +107,7 @@ func sections(v visit) []navSection {
 	}
 	out := []navSection{{Links: []navLink{link(textDashboardTitle, homePath, "layout-dashboard")}}}
 	if v.can(auth.UsersRead) {
-		out = append(out, navSection{Title: textNavUsers, Links: []navLink{link(textUsersTitle, "/users", "users")}})
+		out = append(out, navSection{Title: textNavUsers, Links: []navLink{link(textUsersTitle, "/users", "users"), link(textGroupsTitle, "/groups", "users-group")}})
 	}
 	if v.can(auth.APIKeysRead) {
 		out = append(out, navSection{Title: textNavIntegrations, Label: textNavAuthentication, Links: []navLink{link(textAPIKeysTitle, "/api-keys", "key")}})

@@ -42,7 +42,7 @@ func (w *world) seats() []signin.Seat {
 		},
 		{
 			Administrator: signin.Administrator{ID: graceSeat, User: grace, Permissions: auth.Permissions{auth.UsersRead, auth.UsersWrite}, Revision: 4, CreatedAt: now().Add(-26 * time.Hour)},
-			Person:        signin.Person{User: grace, Name: "Grace Hopper <script>", Email: "grace@example.com", Suspended: w.suspended}, Passkeys: 2, Unconfirmed: 1,
+			Person:        signin.Person{User: grace, Name: "Grace Hopper <script>", Email: "grace@example.com", Suspended: w.paused}, Passkeys: 2, Unconfirmed: 1,
 		},
 	}
 }
@@ -170,7 +170,7 @@ func TestSignInPages(t *testing.T) {
 	}{
 		{"administrators", "/administrators", nil, func(w *world) { w.next = page.Position{Value: "x", ID: "adm_1"} }, http.StatusOK},
 		{"administrators_reader", "/administrators", nil, func(w *world) {
-			w.standing, w.suspended = auth.Permissions{auth.AdministratorsRead}, true
+			w.standing, w.paused = auth.Permissions{auth.AdministratorsRead}, true
 		}, http.StatusOK},
 		{"administrator_new", "/administrators/new", nil, nil, http.StatusOK},
 		{"administrator_new_found", "/administrators/new?q=a&preset=account_manager", nil, nil, http.StatusOK},
@@ -321,8 +321,8 @@ func TestAppSession_isSentToTheApp(t *testing.T) {
 			t.Errorf("GET %s = %d to %q, want 303 to /app", path, rec.Code, rec.Header().Get("Location"))
 		}
 	}
-	if rec := w.ask(t, "/users", url.Values{"first_name": {"X"}}); rec.Code != http.StatusForbidden || w.created.FirstName != "" {
-		t.Errorf("POST /users = %d, want 403 and nothing made", rec.Code)
+	if rec := w.ask(t, "/users/new", url.Values{"first_name": {"X"}}); rec.Code != http.StatusForbidden || w.created.FirstName != "" {
+		t.Errorf("POST /users/new = %d, want 403 and nothing made", rec.Code)
 	}
 	if rec := w.ask(t, "/sign-in", nil); rec.Code != http.StatusOK {
 		t.Errorf("GET /sign-in = %d, want the page: they may have a passkey for the panel", rec.Code)

@@ -217,6 +217,30 @@ func flashText(code string) string {
 		return "The sessions were ended."
 	case "settings_saved":
 		return "The settings were saved."
+	case "user_created_invited":
+		return "The user was created and invited."
+	case "user_suspended":
+		return "The user is suspended."
+	case "user_activated":
+		return "The user is active again."
+	case "user_deleted":
+		return "The user was deleted."
+	case "user_invited":
+		return "The invitation is on its way."
+	case "group_joined":
+		return "The user was added to the group."
+	case "group_left":
+		return "The user was removed from the group."
+	case "group_created":
+		return "The group was created."
+	case "group_saved":
+		return "The changes were saved."
+	case "group_deleted":
+		return "The group was deleted."
+	case "member_added":
+		return "The member was added."
+	case "member_removed":
+		return "The member was removed."
 	case "signed_out":
 		return "You are signed out."
 	}
@@ -250,6 +274,12 @@ func fieldLabel(name string) string {
 		return textUserGroups
 	case "checkpoint_email":
 		return textSettingsCheckpoint
+	case "group":
+		return textLeaveManyGroup
+	case "description":
+		return textGroupDescription
+	case "confirm":
+		return "What you typed"
 	case "name":
 		return "Name"
 	case "type":

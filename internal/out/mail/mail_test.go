@@ -87,6 +87,9 @@ func samples() map[string]outbox.Payload {
 			Passkey: "Passkey of 5 July 2026", At: at, IP: "192.0.2.3", Agent: "Firefox/140",
 		},
 		"administrator_added": outbox.AdministratorAdded{To: ada(), Workspace: "Example & Sons", By: "Grace Hopper", At: at},
+		"invitation": outbox.Invitation{
+			To: outbox.Recipient{Email: "zoe@example.com", Name: "Zoë Müller-Lüdenscheidt", Timezone: "Europe/Berlin"}, Workspace: "Bäckerei Süß", By: "Ada Lovelace", At: at,
+		},
 		"sign_in_code": outbox.SignInCode{
 			To: ada(), Code: "code_01jt0000000000000000000000", ExpiresAt: at, IP: "192.0.2.3", Agent: "Firefox/140",
 		},
@@ -198,6 +201,7 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 		outbox.PasskeyRegistered{To: to, Workspace: evil, Passkey: evil, IP: evil, Agent: evil},
 		outbox.APIKeyCreated{To: to, Workspace: evil, APIKey: evil, TokenID: evil, Type: evil, By: evil},
 		outbox.EmailChanged{To: to, Workspace: evil, Old: evil, New: evil, By: evil},
+		outbox.Invitation{To: to, Workspace: evil, By: evil},
 		outbox.SignInCode{To: to, Code: evil, IP: evil, Agent: evil},
 		outbox.ActivityCheckpoint{To: to, Workspace: evil, Checkpoint: evil},
 		outbox.PasskeyWaits{To: to, Workspace: evil, Administrator: evil, Holder: evil, HolderEmail: evil, Passkey: evil, IP: evil, Agent: evil},

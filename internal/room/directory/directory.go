@@ -292,6 +292,36 @@ func (s *Service) Find(ctx context.Context, by auth.Caller, user id.User) (u Use
 	return u, groups, err
 }
 
+// MaxFound bounds how many users FindUsers is asked for.
+const MaxFound = 200
+
+// FindUsers returns those of the users who are there, in the order in which they
+// were asked for, each once. The caller needs users.read.
+func (s *Service) FindUsers(ctx context.Context, by auth.Caller, users []id.User) ([]User, error) {
+	var out []User
+	if len(users) > MaxFound {
+		return nil, fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: "ids", Message: "are too many: at most 200"})
+	}
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "user.find_many", Need: auth.UsersRead}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+		seen := map[id.User]bool{}
+		for _, user := range users {
+			if seen[user] {
+				continue
+			}
+			seen[user] = true
+			u, found, err := t.FindUser(ctx, by.Workspace, user)
+			if err != nil {
+				return err
+			}
+			if found {
+				out = append(out, u)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
 // List returns one page of the workspace's users. The caller needs users.read.
 // text is what a person typed into a search box.
 func (s *Service) List(ctx context.Context, by auth.Caller, text string, q Query) (page.Page[User], error) {

@@ -576,6 +576,13 @@ func TestService_strangers(t *testing.T) {
 			}
 			return err
 		}},
+		{Action: "user.find_many", Need: auth.UsersRead, Call: func(by auth.Caller) error {
+			users, err := h.FindUsers(t.Context(), by, []id.User{u.ID})
+			if len(users) != 0 {
+				t.Errorf("FindUsers() shows %+v", users)
+			}
+			return err
+		}},
 		{Action: "user.count", Need: auth.UsersRead, Call: func(by auth.Caller) error {
 			n, err := h.Counts(t.Context(), by)
 			if n != (directory.Counts{}) {
@@ -649,6 +656,9 @@ func TestService_otherWorkspaceIsAbsent(t *testing.T) {
 		if diff := cmp.Diff(storetest.Fault(t, missing, "user_not_found"), storetest.Fault(t, foreign, "user_not_found"), cmpopts.IgnoreUnexported(fault.Error{})); diff != "" {
 			t.Errorf("%s tells another workspace's user from a missing one (-missing +foreign):\n%s", name, diff)
 		}
+	}
+	if users, err := h.FindUsers(t.Context(), other, []id.User{u.ID, other.User, other.User, "user_none"}); err != nil || len(users) != 1 || users[0].ID != other.User {
+		t.Errorf("FindUsers() = %+v (%v), want the caller's own workspace's, once", users, err)
 	}
 	p, err := h.List(t.Context(), other, "ada", directory.Query{})
 	if err != nil || len(p.Items) != 0 {
