@@ -1,6 +1,7 @@
 // The demo server and the browser that the tests drive.
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { get } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -10,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
+const binary = process.env.KEYHOLD_BIN ?? join(root, 'bin/keyhold')
 
 /** Returns a port that nobody listens on at this moment. */
 function freePort() {
@@ -30,7 +32,6 @@ function freePort() {
  */
 export async function startDemo(...args) {
   const port = await freePort()
-  const binary = process.env.KEYHOLD_BIN ?? join(root, 'bin/keyhold')
   const child = spawn(binary, ['demo', '--json', '--listen', `localhost:${port}`, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
   let errors = ''
   child.stderr.on('data', (chunk) => { errors = (errors + chunk).slice(-8000) })
@@ -60,7 +61,7 @@ export async function startDemo(...args) {
 export async function startFirstRun() {
   const port = await freePort()
   const data = await mkdtemp(join(tmpdir(), 'keyhold-'))
-  const child = spawn(process.env.KEYHOLD_BIN ?? join(root, 'bin/keyhold'), ['serve', '--data', data, '--listen', `localhost:${port}`], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(binary, ['serve', '--data', data, '--listen', `localhost:${port}`], { stdio: ['ignore', 'pipe', 'pipe'] })
   let errors = ''
   child.stderr.on('data', (chunk) => { errors = (errors + chunk).slice(-8000) })
   const ended = new Promise((resolve) => child.once('exit', resolve))
@@ -77,6 +78,71 @@ export async function startFirstRun() {
     await rm(data, { recursive: true })
   }
   return { url: `http://localhost:${port}`, setup_url, stop }
+}
+
+/**
+ * Issues a setup link on the command line, over the data in a demo's folder.
+ * @param {string} folder
+ * @param {string} email
+ */
+export function setupLink(folder, email) {
+  const said = execFileSync(binary, ['setup-link', '--data', folder, '--email', email], { encoding: 'utf8' })
+  return said.match(/http\S+\/setup\?link=\S+/)?.[0] ?? ''
+}
+
+/**
+ * Waits for the mail that the rule picks in the demo's mailbox, and returns it.
+ * @param {{ mailbox_url: string }} demo
+ * @param {(mail: { id: string, to: string[], subject: string, text: string }) => boolean} picks
+ */
+export async function findMail(demo, picks) {
+  const end = Date.now() + 15_000
+  while (Date.now() < end) {
+    const mail = (await readMailbox(demo)).find(picks)
+    if (mail) return mail
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  throw new Error('the mail did not come')
+}
+
+/**
+ * Returns the mails of the demo's mailbox, newest first.
+ * @param {{ mailbox_url: string }} demo
+ * @returns {Promise<{ id: string, to: string[], subject: string, text: string }[]>}
+ */
+export function readMailbox(demo) {
+  const { host, port } = new URL(demo.mailbox_url)
+  return new Promise((resolve, reject) => {
+    // Browsers know every name under localhost, Node does not.
+    get({ host: 'localhost', port, path: '/api/messages', headers: { host } }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk) => { text += chunk }).on('end', () => resolve(JSON.parse(text)))
+    }).on('error', reject)
+  })
+}
+
+/**
+ * Signs a page in to the app with a code from the demo's mailbox.
+ * @param {import('playwright-core').Page} page
+ * @param {{ mailbox_url: string, url: string }} demo
+ * @param {string} email
+ */
+export async function signInByCode(page, demo, email) {
+  await page.goto(new URL('/app/sign-in', demo.url).href)
+  const code = await askCode(page, demo, email)
+  await page.getByLabel('Code').fill(code)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.waitForURL((url) => url.pathname === '/app')
+}
+
+/** Asks for a code on the app's sign-in page and returns it from the mailbox. */
+export async function askCode(page, demo, email) {
+  const known = new Set((await readMailbox(demo)).map((mail) => mail.id))
+  await page.getByLabel('E-mail address').fill(email)
+  await page.getByRole('button', { name: 'Send me a code' }).click()
+  await page.waitForURL('**/app/code*')
+  const mail = await findMail(demo, (m) => !known.has(m.id) && m.to.includes(email) && /\b\d{4} \d{4}\b/.test(m.text))
+  return /** @type {RegExpMatchArray} */ (mail.text.match(/\b\d{4} \d{4}\b/))[0]
 }
 
 /** Starts the browser. KEYHOLD_CHROMIUM names another one than Debian's. */
@@ -161,4 +227,22 @@ export async function judge(page) {
   }
   await page.emulateMedia({ colorScheme: null, reducedMotion: 'reduce' })
   return found
+}
+
+/**
+ * Tells what sticks out of the page to the right at that width. What scrolls inside
+ * a box of its own may be wider.
+ * @param {import('playwright-core').Page} page
+ * @param {number} width
+ * @returns {Promise<string[]>}
+ */
+export async function stickingOut(page, width) {
+  const before = page.viewportSize() ?? { width: 1280, height: 800 }
+  await page.setViewportSize({ width, height: 800 })
+  const over = await page.evaluate(() => {
+    const limit = document.documentElement.clientWidth
+    return [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > limit + 1 && !e.closest('pre, .kh-tabs, [popover], .kh-hidden, .kh-skip, svg')).map((e) => e.outerHTML.slice(0, 90))
+  })
+  await page.setViewportSize(before)
+  return over.map((html) => `${page.url()} at ${width} px: ${html}`)
 }
