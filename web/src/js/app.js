@@ -9,6 +9,7 @@ import { live } from './live.js'
 import { menu } from './menu.js'
 import { once } from './once.js'
 import { passkey } from './passkey.js'
+import { select } from './select.js'
 import { stored } from './stored.js'
 import { summary } from './summary.js'
 import { theme } from './theme.js'
@@ -16,4 +17,4 @@ import { time } from './time.js'
 import { timezones } from './timezones.js'
 import { dismiss, toasts } from './toast.js'
 
-start({ copy, dialog, dismiss, live, menu, once, passkey, stored, summary, theme, time, timezones, toasts })
+start({ copy, dialog, dismiss, live, menu, once, passkey, select, stored, summary, theme, time, timezones, toasts })
