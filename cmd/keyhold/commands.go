@@ -110,6 +110,42 @@ func (cmd workspaceCreateCmd) Run(r *run) error {
 	return say(r.out, "Workspace %s (%s) was made. Its first owner's setup link works once, until %s:\n\n  %s\n", out.Name, out.ID, until(out.ExpiresAt), out.SetupURL)
 }
 
+// turnCmd names the workspace that is suspended or activated.
+type turnCmd struct {
+	Workspace string `arg:"" help:"The workspace's name or id."`
+	JSON      bool   `help:"Print JSON."`
+}
+
+type (
+	workspaceSuspendCmd  struct{ turnCmd }
+	workspaceActivateCmd struct{ turnCmd }
+)
+
+// Run suspends a workspace.
+func (cmd workspaceSuspendCmd) Run(r *run) error {
+	return cmd.turn(r, true, "Workspace %s (%s) is suspended: nothing of it is accepted any more, and all its sessions have ended.\n")
+}
+
+// Run activates a workspace.
+func (cmd workspaceActivateCmd) Run(r *run) error {
+	return cmd.turn(r, false, "Workspace %s (%s) is active. People sign in anew; its API keys work again.\n")
+}
+
+func (cmd turnCmd) turn(r *run, suspend bool, text string) error {
+	c, err := r.settings.parse()
+	if err != nil {
+		return err
+	}
+	out, err := app.Do[app.TurnedWorkspace](r.ctx, c, r.quiet(), app.TurnWorkspace{Workspace: cmd.Workspace, Suspend: suspend})
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return printJSON(r.out, out)
+	}
+	return say(r.out, text, out.Name, out.ID)
+}
+
 type apiKeyCreateCmd struct {
 	Name        string        `arg:"" help:"The key's name: what it is used for."`
 	Type        string        `help:"What the key opens: ${enum}." enum:"admin,shared_mobile,clients" default:"admin"`

@@ -55,7 +55,9 @@ type cli struct {
 	Demo      demoCmd      `cmd:"" help:"Run a server to try things with: a filled workspace, a mailbox, a throw-away folder."`
 	SetupLink setupLinkCmd `cmd:"" help:"Issue a one-time link with which an administrator registers a passkey."`
 	Workspace struct {
-		Create workspaceCreateCmd `cmd:"" help:"Make a workspace, and a setup link for its first owner."`
+		Create   workspaceCreateCmd   `cmd:"" help:"Make a workspace, and a setup link for its first owner."`
+		Suspend  workspaceSuspendCmd  `cmd:"" help:"Make everything of a workspace refuse, at once, and end all its sessions."`
+		Activate workspaceActivateCmd `cmd:"" help:"Take a workspace's suspension back. People sign in anew; API keys work again."`
 	} `cmd:"" help:"Workspaces."`
 	APIKey struct {
 		Create apiKeyCreateCmd `cmd:"" help:"Create an API key and print its token, once."`

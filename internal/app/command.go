@@ -33,6 +33,20 @@ type CreatedWorkspace struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
+// TurnWorkspace is the command that suspends or activates a workspace, an id or a
+// name.
+type TurnWorkspace struct {
+	Workspace string `json:"workspace"`
+	Suspend   bool   `json:"suspend"`
+}
+
+// TurnedWorkspace is what it answers.
+type TurnedWorkspace struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Suspended bool   `json:"suspended"`
+}
+
 // IssueSetupLink is the command that makes a setup link. Workspace is an id or a
 // name, and may be empty if there is one workspace only; Email empty means the
 // first owner.
@@ -74,6 +88,7 @@ const (
 	commandWorkspace = "workspace-create"
 	commandSetupLink = "setup-link"
 	commandAPIKey    = "api-key-create"
+	commandTurn      = "workspace-turn"
 )
 
 // Do runs a command: in the server that holds the data folder if one runs, else
@@ -107,6 +122,8 @@ func commandName(args any) (string, error) {
 		return commandSetupLink, nil
 	case CreateAPIKey:
 		return commandAPIKey, nil
+	case TurnWorkspace:
+		return commandTurn, nil
 	}
 	return "", fmt.Errorf("%T is no command", args)
 }
@@ -131,6 +148,8 @@ func (a *App) run(ctx context.Context, name string, args []byte) (json.RawMessag
 		out, err = runAs(ctx, args, a.issueSetupLink)
 	case commandAPIKey:
 		out, err = runAs(ctx, args, a.createAPIKey)
+	case commandTurn:
+		out, err = runAs(ctx, args, a.turnWorkspace)
 	default:
 		return nil, &CommandError{Code: "unknown_command", Text: "The running server does not know this command: it is of another version."}
 	}
@@ -155,6 +174,21 @@ func (a *App) createWorkspace(ctx context.Context, args CreateWorkspace) (Create
 		return CreatedWorkspace{}, err
 	}
 	return CreatedWorkspace{ID: string(f.Workspace.ID), Name: f.Workspace.Name, SetupURL: a.SetupURL(f.Link), ExpiresAt: f.ExpiresAt}, nil
+}
+
+func (a *App) turnWorkspace(ctx context.Context, args TurnWorkspace) (TurnedWorkspace, error) {
+	w, err := a.findWorkspace(ctx, args.Workspace)
+	if err != nil {
+		return TurnedWorkspace{}, err
+	}
+	turn := a.Directory.ActivateWorkspace
+	if args.Suspend {
+		turn = a.Directory.SuspendWorkspace
+	}
+	if w, err = turn(ctx, auth.Job(w.ID, commandLine)); err != nil {
+		return TurnedWorkspace{}, err
+	}
+	return TurnedWorkspace{ID: string(w.ID), Name: w.Name, Suspended: !w.SuspendedAt.IsZero()}, nil
 }
 
 func (a *App) issueSetupLink(ctx context.Context, args IssueSetupLink) (IssuedSetupLink, error) {

@@ -174,7 +174,7 @@ var namedFolders = map[string]naming{
 	},
 	"internal/edge/panel": {
 		after:  []ring{ringRoom, ringLedger, ringFlow},
-		others: []string{"account", "page", "panel", "shell", "text"},
+		others: []string{"account", "page", "panel", "search", "shell", "text"},
 	},
 	"internal/store": {
 		after: []ring{ringRoom, ringLedger},

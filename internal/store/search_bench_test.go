@@ -2,14 +2,10 @@ package store_test
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/store"
@@ -18,29 +14,6 @@ import (
 
 // benchUsers is how many users the lists are measured with.
 const benchUsers = 100_000
-
-// benchUser returns the i-th user: one of 100 first and 1,000 last names, an
-// address at one of two sites.
-func benchUser(w id.Workspace, random *rand.Rand, i int) directory.User {
-	const consonants, vowels = "bcdfghjklmnprstvwz", "aeiou"
-	name := func(n, syllables int) string {
-		var b strings.Builder
-		for range syllables {
-			b.WriteByte(consonants[n%len(consonants)])
-			n /= len(consonants)
-			b.WriteByte(vowels[n%len(vowels)])
-			n /= len(vowels)
-		}
-		return strings.ToUpper(b.String()[:1]) + b.String()[1:]
-	}
-	u := storetest.NewUser(w, "")
-	u.FirstName, u.LastName = name(random.IntN(100)*37, 3), name(random.IntN(1000)*53, 4)
-	u.UserID = fmt.Sprintf("%s.%s.%d", strings.ToLower(u.FirstName), strings.ToLower(u.LastName), i)
-	u.Email = u.UserID + "@" + []string{"north", "south"}[i%2] + ".example"
-	u.EmployeeID = fmt.Sprintf("E-%06d", i)
-	u.CreatedAt = storetest.Start().Add(time.Duration(i) * time.Second)
-	return u
-}
 
 // BenchmarkUsers measures pages of All users and searches in them with 100,000
 // users, on each engine.
@@ -53,21 +26,7 @@ func BenchmarkUsers(b *testing.B) {
 func benchmarkUsers(b *testing.B, d storetest.Database) {
 	s := d.Store
 	w := storetest.Workspace(b, s)
-	random := rand.New(rand.NewPCG(1, 2))
-	for from := 0; from < benchUsers; from += 1000 {
-		batch := make([]directory.User, 1000)
-		for i := range batch {
-			batch[i] = benchUser(w, random, from+i)
-		}
-		storetest.Write(b, s, func(ctx context.Context, tx *store.Tx) error {
-			for _, u := range batch {
-				if err := tx.InsertUser(ctx, u); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
+	storetest.ManyUsers(b, s, w, benchUsers)
 	if _, err := d.SQL.ExecContext(b.Context(), "ANALYZE"); err != nil { // as PostgreSQL does by itself within minutes
 		b.Fatal(err)
 	}

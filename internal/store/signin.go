@@ -181,7 +181,7 @@ func (t *Tx) TakeCeremony(ctx context.Context, c id.Ceremony, now time.Time) (bo
 	return t.one(ctx, `DELETE FROM signin_ceremony WHERE id = $1 AND expires_at > $2`, c, millis(now))
 }
 
-const personColumns = `u.id, w.id, w.name, u.email, u.first_name, u.last_name, u.language, u.timezone, u.auditable, u.suspended_at, w.suspended_at`
+const personColumns = `u.id, w.id, w.name, u.email, u.first_name, u.last_name, CASE WHEN u.language = '' THEN w.language ELSE u.language END, CASE WHEN u.timezone = '' THEN w.timezone ELSE u.timezone END, u.auditable, u.suspended_at, w.suspended_at`
 
 func scanPerson(row scanner) (p signin.Person, err error) {
 	var first, last string

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -82,7 +81,7 @@ func (a *restAPI) exportActivities(ctx context.Context, by auth.Caller, in *expo
 	name, kind := export.File()
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humago.Unwrap(hc)
-		kit.Stream(w, r, name, kind, func(w io.Writer, flush func() error) error { return export.WriteTo(r.Context(), w, flush) })
+		kit.Stream(w, r, name, kind, export.WriteTo)
 	}}, nil
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
+	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
 // Prefix is where the API's paths begin.
@@ -43,6 +44,7 @@ type Config struct {
 	Directory *directory.Service
 	Leave     *leave.Service
 	APIKeys   *apikey.Service
+	SignIn    *signin.Service
 	Record    *activity.Record
 	Overview  *overview.Service
 	Version   string
@@ -76,10 +78,13 @@ func Register(mux *http.ServeMux, c Config) error {
 	a.huma.UseMiddleware(a.authenticate)
 
 	a.registerMe()
+	a.registerAccount()
+	a.registerAdministrators()
 	a.registerUsers()
 	a.registerActivities()
 	a.registerAPIKeys()
 	a.registerStatistics()
+	a.registerWorkspace()
 
 	document, err := json.Marshal(a.huma.OpenAPI())
 	if err != nil {

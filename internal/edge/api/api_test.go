@@ -29,11 +29,16 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
+	return newServerWith(t, app.Options{})
+}
+
+func newServerWith(t *testing.T, o app.Options) *server {
+	t.Helper()
 	c, err := app.Settings{Data: t.TempDir(), Listen: "localhost:8080", LogFormat: "json"}.Parse()
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.Open(t.Context(), c, app.Options{}, slog.New(slog.DiscardHandler))
+	a, err := app.Open(t.Context(), c, o, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,6 +110,23 @@ func (s *server) call(token, method, path, body string, headers ...string) answe
 		s.t.Fatalf("%s %s answered %d with no JSON object: %s", method, path, a.status, text)
 	}
 	return a
+}
+
+// callEmpty is call for what answers nothing when it succeeds.
+func (s *server) callEmpty(method, path string, headers ...string) answer {
+	s.t.Helper()
+	r := httptest.NewRequestWithContext(s.t.Context(), method, "http://localhost:8080"+path, nil)
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	rec := httptest.NewRecorder()
+	s.h.ServeHTTP(rec, r)
+	return answer{status: rec.Code, header: rec.Header(), text: rec.Body.String()}
+}
+
+// withoutID returns an answer's text without what differs each time.
+func withoutID(text string) string {
+	return regexp.MustCompile(`"request_id":"[^"]*"`).ReplaceAllString(text, "")
 }
 
 func (s *server) want(a answer, status int, code string) {
@@ -306,14 +328,13 @@ func TestStrangers_seeNothing(t *testing.T) {
 	a := s.call(s.token, "POST", "/api/v1/users", `{"email":"ann@example.com","first_name":"Ann"}`)
 	id, _ := a.body["id"].(string)
 	missing := "user_01jd3v9b8eexav2f6hqdr3wzkt"
-	withoutID := regexp.MustCompile(`"request_id":"[^"]*"`)
 	for _, method := range []string{"GET", "PATCH"} {
 		theirs := s.call(s.other, method, "/api/v1/users/"+id, "{}")
 		none := s.call(s.other, method, "/api/v1/users/"+missing, "{}")
 		malformed := s.call(s.other, method, "/api/v1/users/7", "{}")
 		s.want(theirs, http.StatusNotFound, "user_not_found")
 		for what, other := range map[string]answer{"missing": none, "malformed": malformed} {
-			if withoutID.ReplaceAllString(theirs.text, "") != withoutID.ReplaceAllString(other.text, "") {
+			if withoutID(theirs.text) != withoutID(other.text) {
 				t.Errorf("%s of another workspace's user differs from a %s id:\n%s\n%s", method, what, theirs.text, other.text)
 			}
 		}

@@ -14,12 +14,12 @@ type meBody struct {
 		Name string `json:"name"`
 	} `json:"workspace"`
 	Caller struct {
-		Type string `json:"type" enum:"administrator,api_key"`
+		Type string `json:"type" enum:"administrator,user,api_key"`
 		ID   string `json:"id"`
 		Name string `json:"name"`
 	} `json:"caller"`
 	Permissions []string    `json:"permissions" nullable:"false"`
-	Key         *apiKeyBody `json:"key" doc:"The API key that calls; null for a panel session."`
+	Key         *apiKeyBody `json:"key" doc:"The API key that calls; null for a person who is signed in."`
 }
 
 type meOutput struct{ Body meBody }

@@ -50,7 +50,7 @@ func Redirect(w http.ResponseWriter, r *http.Request, to string, whole bool) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // G710: see above
+	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 // SafeNext returns next if it is a path of this site, else home.

@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -15,7 +16,7 @@ const streamPatience = time.Minute
 // Stream answers with a file that is written while it is read: write calls flush
 // after each piece. If it fails, the connection ends abnormally, so that nobody
 // takes what came for the whole.
-func Stream(w http.ResponseWriter, r *http.Request, name, contentType string, write func(w io.Writer, flush func() error) error) {
+func Stream(w http.ResponseWriter, r *http.Request, name, contentType string, write func(ctx context.Context, w io.Writer, flush func() error) error) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
@@ -30,7 +31,7 @@ func Stream(w http.ResponseWriter, r *http.Request, name, contentType string, wr
 		}
 		return rc.Flush()
 	}
-	if err := write(w, flush); err != nil {
+	if err := write(r.Context(), w, flush); err != nil {
 		_ = NoteError(r.Context(), err) // the status is out already
 		panic(http.ErrAbortHandler)
 	}

@@ -2,6 +2,7 @@ package kit
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -23,7 +24,7 @@ func TestStream_aFailureIsSeenByTheReader(t *testing.T) {
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	server := httptest.NewServer(k.Observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		Stream(w, r, "things.csv", "text/csv", func(w io.Writer, flush func() error) error {
+		Stream(w, r, "things.csv", "text/csv", func(_ context.Context, w io.Writer, flush func() error) error {
 			if _, err := io.WriteString(w, "first\n"); err != nil {
 				return err
 			}

@@ -191,6 +191,7 @@ type Summary struct {
 	Items []SummaryItem
 }
 
+// SummaryItem is one thing that is wrong.
 type SummaryItem struct {
 	Field string // the input's id, "" for none on the page
 	Text  string

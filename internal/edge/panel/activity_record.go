@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -36,7 +37,7 @@ func (p *Panel) exportActivities(w http.ResponseWriter, r *http.Request, v visit
 		return err
 	}
 	name, kind := export.File()
-	kit.Stream(w, r, name, kind, func(w io.Writer, flush func() error) error { return export.WriteTo(r.Context(), w, flush) })
+	kit.Stream(w, r, name, kind, export.WriteTo)
 	return nil
 }
 
@@ -50,7 +51,7 @@ func (p *Panel) checkpoint(w http.ResponseWriter, r *http.Request, v visit) erro
 		return err
 	}
 	name := "checkpoint-" + signed.At.UTC().Format("20060102-150405") + ".json"
-	kit.Stream(w, r, name, "application/json", func(w io.Writer, flush func() error) error {
+	kit.Stream(w, r, name, "application/json", func(_ context.Context, w io.Writer, flush func() error) error {
 		if _, err := w.Write(append(text, '\n')); err != nil {
 			return err
 		}

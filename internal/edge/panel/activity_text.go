@@ -41,6 +41,22 @@ func actionText(action string) (done, tried string) {
 		return "Confirmed with a passkey", "Tried to confirm with a passkey"
 	case "passkey.register":
 		return "Registered a passkey", "Tried to register a passkey"
+	case "passkey.confirm":
+		return "Confirmed a passkey", "Tried to confirm a passkey"
+	case "passkey.reject":
+		return "Refused a passkey", "Tried to refuse a passkey"
+	case "passkey.rename":
+		return "Renamed a passkey", "Tried to rename a passkey"
+	case "passkey.delete":
+		return "Removed a passkey", "Tried to remove a passkey"
+	case "passkey.list", "session.list", "account.find":
+		return "Looked at passkeys or sessions", "Tried to look at passkeys or sessions"
+	case "administrator.update":
+		return "Changed an administrator", "Tried to change an administrator"
+	case "administrator.delete":
+		return "Removed an administrator", "Tried to remove an administrator"
+	case "administrator.list", "administrator.find":
+		return "Looked at administrators", "Tried to look at administrators"
 	case "setup_link.issue":
 		return "Issued a setup link", "Tried to issue a setup link"
 	case "administrator.create":
@@ -161,7 +177,7 @@ const (
 	textRecordCheckpoint   = "Checkpoint"
 	textRecordCheckpointOf = "Download a signed checkpoint of the record"
 	textRecordVerify       = "Verify the record"
-	textRecordVerifyWith   = "Compare with a checkpoint"
+	textRecordVerifyWith   = "Verify with a checkpoint"
 	textRecordVerifyHelp   = "Paste a checkpoint that was kept elsewhere, from a download, a mail or a file. With it, a record whose end was cut off is known too."
 	textRecordVerifyLead   = "All lines are chained by hashes. Verifying computes each anew and tells whether a line was changed, removed or reordered."
 	textRecordNone         = "No activities yet"
@@ -221,15 +237,19 @@ func detailText(action, detail string) string {
 		return "with a passkey"
 	case action == "session.open" && detail == "link":
 		return "with a demo link"
-	case action == "administrator.create":
-		return detail
 	case action == "activity.export" && detail == string(activity.CSV):
 		return "as " + textRecordExportCSV
 	case action == "activity.export" && detail == string(activity.JSONLines):
 		return "as " + textRecordExportJSON
+	case action == "session.open" && detail == "email_code":
+		return "with a code by e-mail"
+	case action == "session.end" && detail == "all":
+		return "all sessions"
+	case action == "administrator.create" || action == "administrator.delete":
+		return permissionNames(detail)
 	case action == "api_key.create":
 		return "type " + apiKeyType(apikey.Type(detail))
-	case action == "user.update":
+	case action == "user.update" || action == "administrator.update":
 		names := strings.Split(detail, ", ")
 		for i, name := range names {
 			names[i] = fieldLabel(name)
@@ -254,6 +274,18 @@ func reasonText(code string) string {
 		return "it took too long"
 	case "not_an_administrator":
 		return "not an administrator"
+	case "code_rejected":
+		return "the code was not right, or too old"
+	case "suspended":
+		return "suspended"
+	case "owners_only":
+		return "only an owner may"
+	case "person_only":
+		return "only a person may, not a program"
+	case "panel_only":
+		return "only in the panel"
+	case "not_yourself":
+		return "not for oneself"
 	case "wrong_key_type":
 		return "a key of the wrong type"
 	case "unauthenticated":

@@ -41,7 +41,7 @@ func (w *world) FindUsers(_ context.Context, _ auth.Caller, users []id.User) ([]
 }
 
 func (w *world) Invite(_ context.Context, _ auth.Caller, user id.User) (directory.User, error) {
-	w.did = append(w.did, "invite "+string(user))
+	w.acts = append(w.acts, "invite "+string(user))
 	return w.users[1], w.fault
 }
 
@@ -62,17 +62,17 @@ func (w *world) groups() []directory.Group {
 }
 
 func (w *world) CreateGroup(_ context.Context, _ auth.Caller, n directory.NewGroup) (directory.Group, error) {
-	w.did = append(w.did, "create "+n.Name+": "+n.Description)
+	w.acts = append(w.acts, "create "+n.Name+": "+n.Description)
 	return w.groups()[1], w.fault
 }
 
 func (w *world) UpdateGroup(_ context.Context, _ auth.Caller, g id.Group, c directory.GroupChange, ifRevision int64) (directory.Group, error) {
-	w.did = append(w.did, "update "+string(g)+" "+*c.Name+" at "+strconv.FormatInt(ifRevision, 10))
+	w.acts = append(w.acts, "update "+string(g)+" "+*c.Name+" at "+strconv.FormatInt(ifRevision, 10))
 	return w.groups()[1], w.fault
 }
 
 func (w *world) DeleteGroup(_ context.Context, _ auth.Caller, g id.Group, ifRevision int64) error {
-	w.did = append(w.did, "delete "+string(g)+" at "+strconv.FormatInt(ifRevision, 10))
+	w.acts = append(w.acts, "delete "+string(g)+" at "+strconv.FormatInt(ifRevision, 10))
 	return w.fault
 }
 
@@ -83,21 +83,21 @@ func (w *world) Members(ctx context.Context, by auth.Caller, group id.Group, _ s
 }
 
 func (w *world) AddMember(_ context.Context, _ auth.Caller, g id.Group, u id.User) error {
-	w.did = append(w.did, "add "+string(u)+" to "+string(g))
+	w.acts = append(w.acts, "add "+string(u)+" to "+string(g))
 	return w.fault
 }
 
 func (w *world) AddMembers(_ context.Context, _ auth.Caller, g id.Group, users []id.User) ([]directory.MemberOutcome, error) {
 	var out []directory.MemberOutcome
 	for _, u := range users {
-		w.did = append(w.did, "add "+string(u)+" to "+string(g))
+		w.acts = append(w.acts, "add "+string(u)+" to "+string(g))
 		out = append(out, directory.MemberOutcome{User: u, Name: "Somebody"})
 	}
 	return out, w.fault
 }
 
 func (w *world) RemoveMember(_ context.Context, _ auth.Caller, g id.Group, u id.User) error {
-	w.did = append(w.did, "remove "+string(u)+" from "+string(g))
+	w.acts = append(w.acts, "remove "+string(u)+" from "+string(g))
 	return w.fault
 }
 
@@ -112,17 +112,17 @@ func (w leaveWorld) FindTies(ctx context.Context, by auth.Caller, user id.User) 
 }
 
 func (w leaveWorld) Suspend(_ context.Context, _ auth.Caller, u id.User, o leave.Options) (leave.Outcome, error) {
-	w.did = append(w.did, "suspend "+string(u)+" keys "+strconv.FormatBool(o.DisableCreatedAPIKeys))
+	w.acts = append(w.acts, "suspend "+string(u)+" keys "+strconv.FormatBool(o.DisableCreatedAPIKeys))
 	return leave.Outcome{}, w.fault
 }
 
 func (w leaveWorld) Activate(_ context.Context, _ auth.Caller, u id.User) (leave.Outcome, error) {
-	w.did = append(w.did, "activate "+string(u))
+	w.acts = append(w.acts, "activate "+string(u))
 	return leave.Outcome{}, w.fault
 }
 
 func (w leaveWorld) Delete(_ context.Context, _ auth.Caller, u id.User, ifRevision int64) error {
-	w.did = append(w.did, "delete "+string(u)+" at "+strconv.FormatInt(ifRevision, 10))
+	w.acts = append(w.acts, "delete "+string(u)+" at "+strconv.FormatInt(ifRevision, 10))
 	return w.fault
 }
 
@@ -139,17 +139,17 @@ func (w leaveWorld) many(users []id.User) ([]leave.RowOutcome, error) {
 }
 
 func (w leaveWorld) SuspendMany(_ context.Context, _ auth.Caller, users []id.User, o leave.Options) ([]leave.RowOutcome, error) {
-	w.did = append(w.did, "suspend many keys "+strconv.FormatBool(o.DisableCreatedAPIKeys))
+	w.acts = append(w.acts, "suspend many keys "+strconv.FormatBool(o.DisableCreatedAPIKeys))
 	return w.many(users)
 }
 
 func (w leaveWorld) ActivateMany(_ context.Context, _ auth.Caller, users []id.User) ([]leave.RowOutcome, error) {
-	w.did = append(w.did, "activate many")
+	w.acts = append(w.acts, "activate many")
 	return w.many(users)
 }
 
 func (w leaveWorld) DeleteMany(_ context.Context, _ auth.Caller, users []id.User) ([]leave.RowOutcome, error) {
-	w.did = append(w.did, "delete many")
+	w.acts = append(w.acts, "delete many")
 	return w.many(users)
 }
 
@@ -315,13 +315,13 @@ func TestDirectoryForms(t *testing.T) {
 		if got := rec.Header().Get("Location"); rec.Code != http.StatusSeeOther || got != tt.to {
 			t.Errorf("POST %s = %d to %q, want 303 to %q", tt.path, rec.Code, got, tt.to)
 		}
-		if got := strings.Join(w.did, ", "); got != tt.did {
+		if got := strings.Join(w.acts, ", "); got != tt.did {
 			t.Errorf("POST %s did %q, want %q", tt.path, got, tt.did)
 		}
 		stranger := newWorld()
 		stranger.signedIn = false
-		if rec := stranger.ask(t, tt.path, tt.form); rec.Code != http.StatusUnauthorized || len(stranger.did) != 0 {
-			t.Errorf("POST %s signed out = %d, did %v, want 401 and nothing", tt.path, rec.Code, stranger.did)
+		if rec := stranger.ask(t, tt.path, tt.form); rec.Code != http.StatusUnauthorized || len(stranger.acts) != 0 {
+			t.Errorf("POST %s signed out = %d, did %v, want 401 and nothing", tt.path, rec.Code, stranger.acts)
 		}
 	}
 }
@@ -332,8 +332,8 @@ func TestDelete_needsTheName(t *testing.T) {
 		w.ask(t, "/users/"+string(ada)+"/delete", url.Values{"revision": {"3"}, "confirm": {typed}})
 		w.ask(t, "/groups/"+string(staff)+"/delete", url.Values{"revision": {"3"}, "confirm": {typed}})
 		w.ask(t, "/users/bulk", url.Values{"act": {"delete"}, "ids": {string(ada)}, "confirm": {typed}})
-		if len(w.did) != 0 {
-			t.Errorf("typing %q did %v, want nothing", typed, w.did)
+		if len(w.acts) != 0 {
+			t.Errorf("typing %q did %v, want nothing", typed, w.acts)
 		}
 	}
 }
@@ -341,8 +341,8 @@ func TestDelete_needsTheName(t *testing.T) {
 func TestMany_addsToAGroup(t *testing.T) {
 	w := newWorld()
 	rec := w.ask(t, "/users/bulk", url.Values{"act": {"group"}, "ids": {string(ada), string(grace)}, "group": {string(staff)}})
-	if rec.Code != http.StatusOK || len(w.did) != 2 {
-		t.Errorf("= %d, did %v, want both in the group", rec.Code, w.did)
+	if rec.Code != http.StatusOK || len(w.acts) != 2 {
+		t.Errorf("= %d, did %v, want both in the group", rec.Code, w.acts)
 	}
 	for _, form := range []url.Values{{"act": {"explode"}, "ids": {string(ada)}}, {"ids": {string(ada)}}} {
 		if rec := newWorld().ask(t, "/users/bulk", form); rec.Code != http.StatusNotFound {

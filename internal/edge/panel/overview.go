@@ -211,7 +211,7 @@ func newChart(days []overview.LoginsDay) chart {
 // scaleTop is a round even number that is not below n.
 func scaleTop(n int64) int64 {
 	for unit := int64(1); ; unit *= 10 {
-		for _, k := range []int64{2, 4, 6, 10} {
+		for _, k := range []int64{2, 4, 6, 8, 10, 12, 16} {
 			if top := k * unit; top >= n {
 				return top
 			}

@@ -20,7 +20,7 @@ func (w overviewWorld) Dashboard(_ context.Context, _ auth.Caller, zone *time.Lo
 	if zone.String() != "Europe/Berlin" {
 		panic("the dashboard's days are not the person's")
 	}
-	return w.world.dashboard, w.fault
+	return w.dashboard, w.fault
 }
 
 // full is a dashboard with something of everything.
@@ -96,7 +96,7 @@ func TestNewChart_pieces(t *testing.T) {
 }
 
 func TestScaleTop(t *testing.T) {
-	for n, want := range map[int64]int64{1: 2, 2: 2, 3: 4, 5: 6, 7: 10, 11: 20, 61: 100, 101: 200, 12345: 20000} {
+	for n, want := range map[int64]int64{1: 2, 2: 2, 3: 4, 5: 6, 7: 8, 11: 12, 13: 16, 17: 20, 61: 80, 110: 120, 12345: 16000} {
 		if got := scaleTop(n); got != want {
 			t.Errorf("scaleTop(%d) = %d, want %d", n, got, want)
 		}

@@ -27,6 +27,9 @@ import (
 
 // Directory is what the panel asks of the directory room.
 type Directory interface {
+	FindGroup(ctx context.Context, by auth.Caller, group id.Group) (directory.Group, error)
+	Workspace(ctx context.Context, by auth.Caller) (directory.Workspace, error)
+	UpdateWorkspace(ctx context.Context, by auth.Caller, c directory.Settings, ifRevision int64) (directory.Workspace, error)
 	List(ctx context.Context, by auth.Caller, text string, q directory.Query) (page.Page[directory.User], error)
 	Counts(ctx context.Context, by auth.Caller) (directory.Counts, error)
 	FindUsers(ctx context.Context, by auth.Caller, users []id.User) ([]directory.User, error)
@@ -35,7 +38,6 @@ type Directory interface {
 	Update(ctx context.Context, by auth.Caller, user id.User, c directory.Change, ifRevision int64) (directory.User, error)
 	Invite(ctx context.Context, by auth.Caller, user id.User) (directory.User, error)
 	ListGroups(ctx context.Context, by auth.Caller, text string, q directory.GroupQuery) (page.Page[directory.Group], error)
-	FindGroup(ctx context.Context, by auth.Caller, group id.Group) (directory.Group, error)
 	CreateGroup(ctx context.Context, by auth.Caller, n directory.NewGroup) (directory.Group, error)
 	UpdateGroup(ctx context.Context, by auth.Caller, group id.Group, c directory.GroupChange, ifRevision int64) (directory.Group, error)
 	DeleteGroup(ctx context.Context, by auth.Caller, group id.Group, ifRevision int64) error
@@ -66,6 +68,26 @@ type SignIn interface {
 	FindSetupLink(ctx context.Context, by auth.Caller, value secret.Bytes) (signin.Link, error)
 	SignInByLink(ctx context.Context, by auth.Caller, value secret.Bytes) (signin.Opened, error)
 	SignOut(ctx context.Context, by auth.Caller) error
+
+	Administrators(ctx context.Context, by auth.Caller, r page.Request) (page.Page[signin.Seat], error)
+	FindAdministrator(ctx context.Context, by auth.Caller, a id.Administrator) (signin.Seat, error)
+	AddAdministrator(ctx context.Context, by auth.Caller, n signin.NewAdministrator) (signin.Seat, error)
+	ChangeAdministrator(ctx context.Context, by auth.Caller, a id.Administrator, c signin.AdministratorChange, ifRevision int64) (signin.Seat, error)
+	RemoveAdministrator(ctx context.Context, by auth.Caller, a id.Administrator) ([]signin.LeftKey, error)
+	Passkeys(ctx context.Context, by auth.Caller, a id.Administrator) ([]signin.Passkey, error)
+	ConfirmPasskey(ctx context.Context, by auth.Caller, a id.Administrator, passkey id.Passkey) (signin.Passkey, error)
+	RemovePasskey(ctx context.Context, by auth.Caller, a id.Administrator, passkey id.Passkey) error
+	Sessions(ctx context.Context, by auth.Caller, a id.Administrator) ([]signin.Session, error)
+	EndSession(ctx context.Context, by auth.Caller, a id.Administrator, session id.Session) error
+	EndSessions(ctx context.Context, by auth.Caller, a id.Administrator) (int, error)
+
+	BeginPasskey(ctx context.Context, by auth.Caller) (signin.Challenge, error)
+	FinishPasskey(ctx context.Context, by auth.Caller, ceremony id.Ceremony, response []byte) (signin.Passkey, error)
+	RenamePasskey(ctx context.Context, by auth.Caller, passkey id.Passkey, name string) (signin.Passkey, error)
+	DeletePasskey(ctx context.Context, by auth.Caller, passkey id.Passkey) error
+	OwnSessions(ctx context.Context, by auth.Caller) ([]signin.Session, error)
+	EndOwnSession(ctx context.Context, by auth.Caller, session id.Session) error
+	EndOwnSessions(ctx context.Context, by auth.Caller) (int, error)
 }
 
 // Join is what the panel asks of the flow by which administrators come in.
@@ -124,9 +146,13 @@ func (p *Panel) Register(mux *http.ServeMux) {
 	mux.Handle("/", p.open(p.unknown))
 	mux.Handle("POST /theme", p.open(p.setTheme))
 	mux.Handle("GET /live", p.open(p.live))
+	mux.Handle("GET /search", p.signed(p.search))
 	p.registerSignIn(mux)
 	p.registerUsers(mux)
 	p.registerAPIKeys(mux)
 	p.registerActivities(mux)
 	p.registerDashboard(mux)
+	p.registerAdministrators(mux)
+	p.registerSettings(mux)
+	p.registerAccount(mux)
 }

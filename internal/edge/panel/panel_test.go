@@ -77,7 +77,18 @@ type world struct {
 	verified  []activity.SignedCheckpoint
 	dashboard overview.Dashboard
 	askedText string
-	did       []string     // what forms asked of the directory and the flow
+
+	passkeys  []signin.Passkey
+	sessions  []signin.Session
+	left      []signin.LeftKey
+	appointed signin.NewAdministrator
+	regranted signin.AdministratorChange
+	did       string       // the last act on passkeys, sessions or administrators
+	owner     bool         // the person who is signed in is one
+	app       bool         // their session opens the app only
+	paused    bool         // the second administrator is
+	stepUpAt  time.Time    // now if it is zero
+	acts      []string     // what forms asked of the directory and the flow
 	rowFault  *fault.Error // what becomes of Ada in a bulk act
 }
 
@@ -99,13 +110,20 @@ func (w *world) VerifySession(_ context.Context, by auth.Caller, value secret.By
 		return auth.Caller{}, fault.Unauthenticated()
 	}
 	by.Kind, by.Workspace, by.User, by.Name = auth.Administrator, "ws_1", ada, "Ada Lovelace"
+	by.Session, by.StepUpAt = thisOne, w.stepUpAt
+	if w.stepUpAt.IsZero() {
+		by.StepUpAt = now()
+	}
+	if w.app {
+		by.Kind = auth.User
+	}
 	return by, nil
 }
 
 func (w *world) Account(context.Context, auth.Caller) (signin.Account, error) {
 	return signin.Account{
 		Person:   signin.Person{User: ada, Workspace: "ws_1", WorkspaceName: "Analytical Engines", Email: "ada@example.com", Name: "Ada Lovelace", Timezone: "Europe/Berlin"},
-		Standing: auth.Standing{Active: true, Permissions: w.standing},
+		Standing: auth.Standing{Active: true, Owner: w.owner, Permissions: w.standing}, Passkeys: w.passkeys,
 	}, nil
 }
 
@@ -142,7 +160,11 @@ func (w *world) BeginSignIn(context.Context, auth.Caller) (signin.Challenge, err
 }
 
 func (w *world) FinishSignIn(context.Context, auth.Caller, id.Ceremony, []byte) (signin.Opened, error) {
-	return signin.Opened{Token: secret.FromString("session"), ExpiresAt: now().Add(time.Hour)}, w.fault
+	opened := signin.Opened{Token: secret.FromString("session"), ExpiresAt: now().Add(time.Hour)}
+	if w.app {
+		opened.Caller.Kind = auth.User
+	}
+	return opened, w.fault
 }
 
 func (w *world) BeginStepUp(ctx context.Context, by auth.Caller) (signin.Challenge, error) {
@@ -185,6 +207,14 @@ func (w keyWorld) List(context.Context, auth.Caller, apikey.Query) (page.Page[ap
 	return page.Page[apikey.Key]{Items: w.keys, Next: w.next, Total: -1}, nil
 }
 
+func (w *world) Workspace(context.Context, auth.Caller) (directory.Workspace, error) {
+	return directory.Workspace{ID: "ws_1", Name: "Harbour Hotel Group", Timezone: "Europe/Berlin", CheckpointEmail: "audit@harbour.example", Revision: 3}, nil
+}
+
+func (w *world) UpdateWorkspace(context.Context, auth.Caller, directory.Settings, int64) (directory.Workspace, error) {
+	return directory.Workspace{}, w.fault
+}
+
 func (recordWorld) Changes(context.Context, auth.Caller, time.Time) ([]activity.Change, error) {
 	return nil, nil
 }
@@ -206,7 +236,7 @@ func (w *world) serve(t *testing.T) http.Handler {
 	mux := http.NewServeMux()
 	New(Config{
 		Kit: k, Assets: &assets.Assets{}, Cursors: kit.Cursors{Secrets: func(context.Context, id.Workspace) (secret.Bytes, error) { return secret.FromString("cursor"), nil }},
-		Directory: w, Leave: leaveWorld{w}, SignIn: w, Join: w, APIKeys: keyWorld{w}, Record: recordWorld{w}, Overview: overviewWorld{w},
+		Directory: w, Leave: leaveWorld{w}, SignIn: signinWorld{w}, Join: w, APIKeys: keyWorld{w}, Record: recordWorld{w}, Overview: overviewWorld{w},
 	}).Register(mux)
 	return k.Observe(k.Protect(mux))
 }
@@ -265,6 +295,14 @@ func TestPages(t *testing.T) {
 		{"users_none", "/users", nil, func(w *world) { w.users = nil }, http.StatusOK},
 		{"users_found_none", "/users?q=zz&status=active", nil, func(w *world) { w.users = nil }, http.StatusOK},
 		{"users_reader", "/users", nil, func(w *world) { w.standing = auth.Permissions{auth.UsersRead} }, http.StatusOK},
+		{"search", "/search?q=a", nil, nil, http.StatusOK},
+		{"search_none", "/search?q=zz", nil, func(w *world) { w.users = nil }, http.StatusOK},
+		{"settings", "/settings", nil, nil, http.StatusOK},
+		{"settings_reader", "/settings", nil, func(w *world) { w.standing = auth.Permissions{auth.WorkspaceRead} }, http.StatusOK},
+		{"settings_changed", "/settings", url.Values{"revision": {"2"}, "name": {"Harbour"}}, func(w *world) { w.fault = fault.Precondition() }, http.StatusUnprocessableEntity},
+		{"settings_wrong", "/settings", url.Values{"revision": {"3"}, "name": {""}}, func(w *world) {
+			w.fault = fault.Invalid("invalid_workspace", "The settings were not saved.", fault.Field{Name: "name", Message: "is needed"})
+		}, http.StatusUnprocessableEntity},
 		{"user_new", "/users/new", nil, nil, http.StatusOK},
 		{"user_new_wrong", "/users/new", url.Values{"to": {"create"}, "last_name": {"x"}, "first_name": {"<b>"}, "email": {"grace@example.com"}, "groups": {string(staff)}}, func(w *world) { w.fault = taken }, http.StatusUnprocessableEntity},
 		{"user_details", "/users/" + string(ada), nil, nil, http.StatusOK},

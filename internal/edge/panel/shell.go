@@ -115,6 +115,16 @@ func sections(v visit) []navSection {
 	if v.can(auth.ActivitiesRead) {
 		out = append(out, navSection{Title: textNavReports, Links: []navLink{link(textRecordTitle, "/activities", "history")}})
 	}
+	var workspace []navLink
+	if v.can(auth.WorkspaceRead) {
+		workspace = append(workspace, link(textSettings, settingsPath, "settings"))
+	}
+	if v.can(auth.AdministratorsRead) {
+		workspace = append(workspace, link(textAdministrators, administratorsPath, "user-shield"))
+	}
+	if len(workspace) > 0 {
+		out = append(out, navSection{Title: textNavWorkspace, Links: workspace})
+	}
 	return out
 }
 

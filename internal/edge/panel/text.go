@@ -25,6 +25,15 @@ const (
 	textCancel       = "Cancel"
 	textActionsLabel = "Actions"
 
+	textSearchTitle    = "Search"
+	textSearchHelp     = "Users, groups, pages, acts, or an id"
+	textSearchShort    = "Search…"
+	textSearchNone     = "Nothing begins with these words. Try fewer of them."
+	textSearchActs     = "Do"
+	textSearchPages    = "Go to"
+	textSearchNewGroup = "New group"
+	textSearchKeys     = "↑ ↓ to move, Enter to open, Esc to close"
+
 	textThemeLabel  = "Appearance"
 	textThemeSystem = "System"
 	textThemeLight  = "Light"
@@ -188,6 +197,26 @@ func flashText(code string) string {
 		return "The user was created."
 	case "user_saved":
 		return "The changes were saved."
+	case "administrator_added":
+		return "The administrator was added and told by e-mail."
+	case "administrator_saved":
+		return "The permissions were saved. They hold at once."
+	case "administrator_removed":
+		return "The administrator was removed."
+	case "passkey_added":
+		return "The passkey was added."
+	case "passkey_renamed":
+		return "The passkey was renamed."
+	case "passkey_removed":
+		return "The passkey was removed."
+	case "passkey_confirmed":
+		return "The passkey was confirmed. It opens the panel now."
+	case "session_ended":
+		return "The session was ended."
+	case "sessions_ended":
+		return "The sessions were ended."
+	case "settings_saved":
+		return "The settings were saved."
 	case "user_created_invited":
 		return "The user was created and invited."
 	case "user_suspended":
@@ -243,6 +272,8 @@ func fieldLabel(name string) string {
 		return textAuditable
 	case "groups":
 		return textUserGroups
+	case "checkpoint_email":
+		return textSettingsCheckpoint
 	case "group":
 		return textLeaveManyGroup
 	case "description":
@@ -255,6 +286,12 @@ func fieldLabel(name string) string {
 		return "Type"
 	case "permissions":
 		return "Permissions"
+	case "user":
+		return textPickUser
+	case "preset":
+		return "Preset"
+	case "owner":
+		return textOwner
 	case "expires_at":
 		return "Expiry"
 	case "expires_on":

@@ -116,6 +116,7 @@ type Tx interface {
 	activity.GateTx
 	outbox.Tx
 	tx.Latches
+	WorkspaceTx
 	InsertWorkspace(ctx context.Context, w Workspace) error
 	FindWorkspace(ctx context.Context, w id.Workspace) (Workspace, bool, error)
 	InsertUser(ctx context.Context, u User) error

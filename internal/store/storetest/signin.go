@@ -21,6 +21,11 @@ func signinCases() []testCase {
 		{name: "a session ends once", run: sessionOnce},
 		{name: "a caller's standing", run: standings},
 		{name: "a code has five tries", run: codeTries},
+		{name: "administrators", run: administrators},
+		{name: "administrators are counted and changed", run: administratorChanges},
+		{name: "a passkey is confirmed once", run: passkeyOnce},
+		{name: "passkeys keep to their workspace and person", run: passkeyScopes},
+		{name: "sessions of a person", run: sessionsOf},
 		{name: "a code is used once", run: codeOnce},
 		{name: "tries at once are all counted", run: rates},
 	}

@@ -8,7 +8,9 @@ import { dialog } from './dialog.js'
 import { live } from './live.js'
 import { menu } from './menu.js'
 import { once } from './once.js'
+import { palette } from './palette.js'
 import { passkey } from './passkey.js'
+import { preset } from './preset.js'
 import { select } from './select.js'
 import { stored } from './stored.js'
 import { summary } from './summary.js'
@@ -17,4 +19,4 @@ import { time } from './time.js'
 import { timezones } from './timezones.js'
 import { dismiss, toasts } from './toast.js'
 
-start({ copy, dialog, dismiss, live, menu, once, passkey, select, stored, summary, theme, time, timezones, toasts })
+start({ copy, dialog, dismiss, live, menu, once, palette, passkey, preset, select, stored, summary, theme, time, timezones, toasts })

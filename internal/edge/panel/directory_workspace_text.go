@@ -1,0 +1,14 @@
+package panel
+
+// The texts of the workspace's settings.
+const (
+	textSettings               = "Settings"
+	textSettingsGeneral        = "General"
+	textSettingsRecord         = "Activity record"
+	textSettingsLanguageHelp   = "For people who have none of their own: such as en or de-CH. Left empty, it is English."
+	textSettingsTimezoneHelp   = "For people who have none of their own: such as Europe/Berlin. Left empty, it is UTC."
+	textSettingsCheckpoint     = "Send checkpoints to"
+	textSettingsCheckpointHelp = "An e-mail address that gets a signed checkpoint of the activity record in every hour in which something happened. With one kept elsewhere, nobody can cut off the end of the record unseen. Left empty, nobody gets any."
+	textSettingsChanged        = "Somebody else changed the settings in the meantime."
+	textSettingsChangedHelp    = "Where their values differ from yours, they stand under the field. Save again to keep yours."
+)
