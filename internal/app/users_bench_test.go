@@ -76,7 +76,7 @@ func benchmarkUsers(b *testing.B, databaseURL string) {
 			if path[:4] == "/api" {
 				r.Header.Set("Authorization", "Bearer "+token.Secret().ExposeString())
 			} else {
-				r.AddCookie(&http.Cookie{Name: "keyhold_session", Value: opened.Token.ExposeString()}) //nolint:gosec // of a test's own request
+				r.AddCookie(&http.Cookie{Name: "keyhold_session", Value: opened.Token.ExposeString()})
 			}
 			var took []time.Duration
 			for b.Loop() {

@@ -11,6 +11,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
@@ -165,6 +166,18 @@ func (s *seeder) fill(ctx context.Context, w id.Workspace) error {
 	return s.weeks(ctx, hr)
 }
 
+// invite tells some people of their account, and suspends the one who left.
+func (s *seeder) invite(ctx context.Context, by auth.Caller) error {
+	for _, u := range s.users[20:26] {
+		if _, err := s.app.Directory.Invite(ctx, by, u.ID); err != nil {
+			return err
+		}
+		s.pass(time.Minute)
+	}
+	_, err := s.app.Leave.Suspend(ctx, by, s.users[16].ID, leave.Options{})
+	return err
+}
+
 // hire creates the user of one line.
 func (s *seeder) hire(ctx context.Context, by auth.Caller, i int, line string) error {
 	name, group, _ := strings.Cut(line, "|")
@@ -210,6 +223,11 @@ func (s *seeder) weeks(ctx context.Context, hr auth.Caller) error {
 				return err
 			}
 		}
+		if day == 8 {
+			if err := s.inviting(ctx); err != nil {
+				return err
+			}
+		}
 		if day == 12 {
 			_, _, err := s.app.APIKeys.Create(ctx, hr, apikey.NewKey{Name: "Payroll", Type: apikey.Admin})
 			if err := tolerate(err, "missing_permission"); err != nil {
@@ -218,6 +236,18 @@ func (s *seeder) weeks(ctx context.Context, hr auth.Caller) error {
 		}
 	}
 	return nil
+}
+
+// inviting is the day on which an owner invites people.
+func (s *seeder) inviting(ctx context.Context) error {
+	by, err := s.hands[0].signIn(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.invite(ctx, by); err != nil {
+		return err
+	}
+	return s.app.SignIn.SignOut(ctx, by)
 }
 
 func (s *seeder) workday(ctx context.Context, h *hand) error {

@@ -10,8 +10,8 @@ import (
 	"github.com/keyhold/keyhold/internal/room/apikey"
 )
 
-// apiKeyBody is an API key as the API shows it.
-type apiKeyBody struct {
+// KeyBody is an API key as the API shows it.
+type KeyBody struct {
 	ID          string     `json:"id" example:"key_01jd3v9b8eexav2f6hqdr3wzkt"`
 	TokenID     string     `json:"token_id" doc:"The public part of the token."`
 	Name        string     `json:"name"`
@@ -23,8 +23,8 @@ type apiKeyBody struct {
 	CreatedBy   partyBody  `json:"created_by"`
 }
 
-func renderAPIKey(k apikey.Key, now time.Time) apiKeyBody {
-	return apiKeyBody{
+func renderAPIKey(k apikey.Key, now time.Time) KeyBody {
+	return KeyBody{
 		ID: string(k.ID), TokenID: k.TokenID, Name: k.Name, Type: string(k.Type), Status: string(k.Status(now)),
 		Permissions: k.Permissions.Strings(), ExpiresAt: optionalTime(k.ExpiresAt), CreatedAt: k.CreatedAt, CreatedBy: renderParty(k.CreatedBy),
 	}
@@ -41,7 +41,7 @@ type createAPIKeyInput struct {
 
 // createdAPIKeyBody is a key with the token that is shown this once.
 type createdAPIKeyBody struct {
-	apiKeyBody
+	KeyBody
 	Token              string `json:"token,omitempty" doc:"The secret. It is shown this once."`
 	SecretAlreadyShown bool   `json:"secret_already_shown,omitempty" doc:"True in the answer to a repeat, which has no token."`
 }
@@ -68,12 +68,12 @@ func (a *restAPI) registerAPIKeys() {
 			return nil, err
 		}
 		return &createdAPIKeyOutput{
-			CacheControl: "no-store", Body: createdAPIKeyBody{apiKeyBody: renderAPIKey(k, a.c.Kit.Clock().Now()), SecretAlreadyShown: true},
+			CacheControl: "no-store", Body: createdAPIKeyBody{KeyBody: renderAPIKey(k, a.c.Kit.Clock().Now()), SecretAlreadyShown: true},
 		}, nil
 	})
 }
 
-func (a *restAPI) listAPIKeys(ctx context.Context, by auth.Caller, in *listAPIKeysInput) (*listOutput[apiKeyBody], error) {
+func (a *restAPI) listAPIKeys(ctx context.Context, by auth.Caller, in *listAPIKeysInput) (*listOutput[KeyBody], error) {
 	name := queryName("api-keys", in.Type, in.Sort)
 	r, err := a.pageOf(ctx, by, in.ListInput, in.Sort, name, apikey.Sorts())
 	if err != nil {
@@ -84,7 +84,7 @@ func (a *restAPI) listAPIKeys(ctx context.Context, by auth.Caller, in *listAPIKe
 		return nil, err
 	}
 	now := a.c.Kit.Clock().Now()
-	return listAnswer(ctx, a, by, p, name, func(k apikey.Key) apiKeyBody { return renderAPIKey(k, now) })
+	return listAnswer(ctx, a, by, p, name, func(k apikey.Key) KeyBody { return renderAPIKey(k, now) })
 }
 
 func (a *restAPI) createAPIKey(ctx context.Context, by auth.Caller, in *createAPIKeyInput) (*createdAPIKeyOutput, error) {
@@ -98,6 +98,6 @@ func (a *restAPI) createAPIKey(ctx context.Context, by auth.Caller, in *createAP
 	}
 	return &createdAPIKeyOutput{
 		CacheControl: "no-store",
-		Body:         createdAPIKeyBody{apiKeyBody: renderAPIKey(k, k.CreatedAt), Token: t.Secret().ExposeString()},
+		Body:         createdAPIKeyBody{KeyBody: renderAPIKey(k, k.CreatedAt), Token: t.Secret().ExposeString()},
 	}, nil
 }

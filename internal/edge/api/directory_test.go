@@ -26,7 +26,7 @@ func (s *server) user(name string) string {
 // group makes a group and returns its id.
 func (s *server) group(name string, members ...string) string {
 	s.t.Helper()
-	a := s.call(s.token, "POST", "/api/v1/groups", fmt.Sprintf(`{"name":%q,"members":["%s"]}`, name, strings.Join(members, `","`)))
+	a := s.call(s.token, "POST", "/api/v1/groups", `{"name":"`+name+`","members":["`+strings.Join(members, `","`)+`"]}`)
 	s.want(a, http.StatusCreated, "")
 	return fmt.Sprint(a.body["id"])
 }

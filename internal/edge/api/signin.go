@@ -18,8 +18,8 @@ type meBody struct {
 		ID   string `json:"id"`
 		Name string `json:"name"`
 	} `json:"caller"`
-	Permissions []string    `json:"permissions" nullable:"false"`
-	Key         *apiKeyBody `json:"key" doc:"The API key that calls; null for a person who is signed in."`
+	Permissions []string `json:"permissions" nullable:"false"`
+	Key         *KeyBody `json:"key" doc:"The API key that calls; null for a person who is signed in."`
 }
 
 type meOutput struct{ Body meBody }
