@@ -39,6 +39,7 @@ test('an administrator keeps users and groups', async (t) => {
     await page.goto('/groups')
     await look()
     await page.getByRole('link', { name: 'New group' }).click()
+    await page.getByRole('heading', { name: 'New group', level: 1 }).waitFor()
     await look()
     await page.getByLabel('Name').fill('Night shift')
     await page.getByRole('button', { name: 'Create group' }).click()
@@ -86,12 +87,14 @@ test('an administrator keeps users and groups', async (t) => {
     await page.goto('/users')
     await page.getByRole('link', { name: /Suspended\s*1/ }).click()
     await page.getByRole('link', { name: 'Chiara Romano' }).click()
+    await page.getByRole('heading', { name: 'Chiara Romano', level: 1 }).waitFor()
     await page.getByRole('button', { name: 'Activate' }).click()
     await page.getByText('The user is active again.').waitFor()
   })
 
   await t.test('deletes only who was named', async () => {
     await page.getByRole('link', { name: 'Delete' }).click()
+    await page.getByRole('heading', { name: 'Delete Chiara Romano?' }).waitFor()
     await look()
     await page.getByLabel('Type the name to confirm').fill('somebody')
     await page.getByRole('button', { name: 'Delete user' }).click()
