@@ -68,7 +68,7 @@ func benchmarkUsers(b *testing.B, databaseURL string) {
 		b.Fatal(err)
 	}
 	for _, path := range []string{
-		"/users", "/users?q=b", "/users?q=north+south", "/users?q=e-050505", "/users?sort=-created_at", "/users?status=active", "/dashboard", "/activities",
+		"/users", "/users?q=b", "/users?q=north+south", "/users?q=e-050505", "/users?sort=-created_at", "/users?status=active", "/dashboard", "/activities", "/administrators", "/administrators/new?q=b", "/groups", "/search?q=b",
 		"/api/v1/users?total=true", "/api/v1/users?q=north+south", "/api/v1/users?sort=name,descend", "/api/v1/users?q=z&sort=created_at,descend",
 	} {
 		b.Run(path, func(b *testing.B) {

@@ -39,26 +39,26 @@ func (t *Tx) ListExpiringAPIKeys(ctx context.Context, w id.Workspace, now, befor
 		w, millis(now), millis(before), limit)
 }
 
-// ListUnconfirmedAdministrators satisfies overview.Tx.
+// ListUnconfirmedAdministrators satisfies overview.Tx. Administrators are few, and
+// passkeys that nobody has to confirm may be many: it is looked up from the former.
+// (CROSS JOIN keeps SQLite to the order in which the tables stand.)
 func (t *Tx) ListUnconfirmedAdministrators(ctx context.Context, w id.Workspace, limit int) ([]overview.Person, error) {
 	return collect(ctx, t, scanNumbered, `
-		SELECT u.id, u.first_name, u.last_name, u.email, p.n
-		FROM (SELECT user_id, COUNT(*) AS n FROM signin_passkey WHERE workspace = $1 AND confirmed_at = 0 GROUP BY user_id) p
-			JOIN signin_administrator a ON a.workspace = $1 AND a.user_id = p.user_id
-			JOIN directory_user u ON u.workspace = $1 AND u.id = p.user_id
-		ORDER BY u.name_fold, u.id LIMIT $2`, w, limit)
+		SELECT u.id, u.first_name, u.last_name, u.email, COUNT(*)
+		FROM signin_administrator a CROSS JOIN signin_passkey p CROSS JOIN directory_user u
+		WHERE a.workspace = $1 AND p.workspace = $1 AND p.user_id = a.user_id AND p.confirmed_at = 0 AND u.workspace = $1 AND u.id = a.user_id
+		GROUP BY u.id, u.first_name, u.last_name, u.email, u.name_fold ORDER BY u.name_fold, u.id LIMIT $2`, w, limit)
 }
 
 // ListSuspendedCreators satisfies overview.Tx. A workspace has few API keys and may
 // have many suspended users: it is looked up from the keys.
 func (t *Tx) ListSuspendedCreators(ctx context.Context, w id.Workspace, now time.Time, limit int) ([]overview.Person, error) {
 	return collect(ctx, t, scanNumbered, `
-		SELECT u.id, u.first_name, u.last_name, u.email, k.n
-		FROM (
-			SELECT created_by_id, COUNT(*) AS n FROM apikey
-			WHERE workspace = $1 AND disabled_at = 0 AND (expires_at = 0 OR expires_at > $2) GROUP BY created_by_id) k
-			JOIN directory_user u ON u.workspace = $1 AND u.id = k.created_by_id AND u.suspended_at <> 0
-		ORDER BY u.name_fold, u.id LIMIT $3`, w, millis(now), limit)
+		SELECT u.id, u.first_name, u.last_name, u.email, COUNT(*)
+		FROM apikey k CROSS JOIN directory_user u
+		WHERE k.workspace = $1 AND k.disabled_at = 0 AND (k.expires_at = 0 OR k.expires_at > $2)
+			AND u.workspace = $1 AND u.id = k.created_by_id AND u.suspended_at <> 0
+		GROUP BY u.id, u.first_name, u.last_name, u.email, u.name_fold ORDER BY u.name_fold, u.id LIMIT $3`, w, millis(now), limit)
 }
 
 func scanNumbered(row scanner) (p overview.Person, err error) {

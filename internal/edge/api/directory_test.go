@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,7 +27,11 @@ func (s *server) user(name string) string {
 // group makes a group and returns its id.
 func (s *server) group(name string, members ...string) string {
 	s.t.Helper()
-	a := s.call(s.token, "POST", "/api/v1/groups", `{"name":"`+name+`","members":["`+strings.Join(members, `","`)+`"]}`)
+	quoted := make([]string, len(members))
+	for i, m := range members {
+		quoted[i] = strconv.Quote(m)
+	}
+	a := s.call(s.token, "POST", "/api/v1/groups", fmt.Sprintf(`{"name":%q,"members":[%s]}`, name, strings.Join(quoted, ",")))
 	s.want(a, http.StatusCreated, "")
 	return fmt.Sprint(a.body["id"])
 }

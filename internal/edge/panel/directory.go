@@ -122,10 +122,10 @@ func (p *Panel) usersView(v visit, l list, n directory.Counts) usersView {
 		})
 	}
 	out.Count = count(numbers[directory.Status(status)], "user")
-	none := l.url("q", "", "status", "")
+	all := l.url("q", "", "status", "")
 	switch {
 	case out.Filtered:
-		out.Empty = empty{Icon: "search-off", Title: textUsersFoundNone, Text: textUsersFoundHelp, Action: textUsersClear, Path: none}
+		out.Empty = empty{Icon: "search-off", Title: textUsersFoundNone, Text: textUsersFoundHelp, Action: textUsersClear, Path: all}
 	case out.CanWrite:
 		out.Empty = empty{Icon: "users", Title: textUsersNoneTitle, Text: textUsersNoneText, Action: textUsersNew, Path: "/users/new", Way: wayPrimary}
 	default:

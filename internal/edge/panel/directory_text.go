@@ -129,7 +129,10 @@ func leftText(n int) string {
 
 // sessionsText says how many sessions end.
 func sessionsText(n int) string {
-	if n == 1 {
+	switch n {
+	case 0:
+		return "No session of theirs is open."
+	case 1:
 		return "1 session ends."
 	}
 	return thousands(n) + " sessions end."

@@ -101,8 +101,8 @@ func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T
 	})
 }
 
-// Read runs fn over a snapshot if by may make the attempt. A refusal is written
-// in a transaction of its own.
+// Read runs fn over a snapshot if by may make the attempt. A refusal, fn's own
+// Forbidden fault among them, is written in a transaction of its own.
 func (g Gate[T]) Read(ctx context.Context, by auth.Caller, a Attempt, fn Look[T]) error {
 	var refusal *fault.Error
 	err := g.Store.Read(ctx, func(ctx context.Context, t T) error {
@@ -116,6 +116,9 @@ func (g Gate[T]) Read(ctx context.Context, by auth.Caller, a Attempt, fn Look[T]
 		}
 		return fn(ctx, t, standing, now)
 	})
+	if f, ok := fault.As(err); ok && f.Kind == fault.KindForbidden {
+		refusal, err = f, nil
+	}
 	if err != nil || refusal == nil {
 		return err
 	}

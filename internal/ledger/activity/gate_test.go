@@ -47,6 +47,22 @@ func TestGate_strangers(t *testing.T) {
 	}
 }
 
+// What only the work can know to be forbidden is recorded as well.
+func TestGate_recordsWhatALookForbids(t *testing.T) {
+	d := storetest.SQLite(t)
+	w := storetest.Workspace(t, d.Store)
+	gate, _ := gateOf(d)
+	by := storetest.APIKey(t, d.Store, w, auth.UsersRead)
+	for _, answer := range []*fault.Error{fault.Forbidden("person_only", "No."), fault.NotFound("thing_not_found", "No.")} {
+		err := gate.Read(t.Context(), by, activity.Attempt{Action: "thing.look", Need: auth.UsersRead},
+			func(context.Context, activity.GateTx, auth.Standing, time.Time) error { return answer })
+		storetest.Refused(t, err, answer.Code)
+	}
+	if line := storetest.Activity(t, d.Store, w, "thing.look"); line.Outcome != activity.Refused || line.Reason != "person_only" || line.Actor.ID != string(by.APIKey) {
+		t.Errorf("the line = %+v, want the refusal person_only of the key", line)
+	}
+}
+
 func TestGate_letsIn(t *testing.T) {
 	d := storetest.SQLite(t)
 	w := storetest.Workspace(t, d.Store)

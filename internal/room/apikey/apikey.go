@@ -328,6 +328,13 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, text string, want 
 		return c, nil
 	}
 	return auth.Caller{}, s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
+		standing, err := t.CallerStanding(ctx, c, now)
+		if err != nil {
+			return nil, err
+		}
+		if !standing.Active { // its workspace is suspended
+			return fault.Unauthenticated(), nil
+		}
 		f := fault.Forbidden("wrong_key_type", "This needs an API key of the type "+string(want)+".")
 		return f, activity.Refuse(ctx, t, c, activity.Attempt{Action: "api_key.use", Target: activity.Party{Type: "api_key", ID: string(k.ID), Name: k.Name}}, f.Code, now)
 	})

@@ -1,6 +1,7 @@
 package apikey_test
 
 import (
+	"context"
 	"encoding/json"
 	"hash/crc32"
 	"slices"
@@ -301,6 +302,15 @@ func TestVerify_expiry(t *testing.T) {
 	refused(t, "a token at its end", c, err)
 	c, err = h.Verify(t.Context(), nobody(), text, apikey.Admin)
 	refused(t, "a token of another type at its end", c, err)
+}
+
+// Whose workspace is suspended is not told what their key opens.
+func TestVerify_suspendedWorkspace(t *testing.T) {
+	h := newHouse(t)
+	_, text := h.issue(t, apikey.NewKey{Name: "X", Type: apikey.Clients})
+	storetest.Write(t, h.Store, func(ctx context.Context, tx *store.Tx) error { return tx.SuspendWorkspace(ctx, h.w, h.clock.Now()) })
+	c, err := h.Verify(t.Context(), nobody(), text, apikey.Admin)
+	refused(t, "a token of another type in a suspended workspace", c, err)
 }
 
 func TestVerify_tellsTheWrongType(t *testing.T) {
