@@ -24,6 +24,7 @@ check: ## run everything: linters, browser, PostgreSQL (installs what it needs, 
 bench: web build ## measure; figures and how to read them are in docs/performance.md
 	$(GO) run ./cmd/keyhold-bench -binary bin/keyhold $(ARGS)
 	$(GO) test ./internal/store -run XXX -bench Write
+	$(GO) test ./internal/app -run XXX -bench Users -benchtime 50x -timeout 30m
 
 fuzz: ## run each fuzz target for FUZZ=30s
 	tools/fuzz.sh $(FUZZ)

@@ -69,8 +69,8 @@ func (t *Tx) ListOwners(ctx context.Context, w id.Workspace) ([]outbox.Recipient
 		return r, err
 	}, `
 		SELECT u.email, u.first_name, u.last_name, u.language, u.timezone
-		FROM signin_administrator a JOIN directory_user u ON u.workspace = a.workspace AND u.id = a.user_id
-		WHERE a.workspace = $1 AND a.owner = TRUE ORDER BY u.id LIMIT 100`, w)
+		FROM signin_administrator a CROSS JOIN directory_user u
+		WHERE u.workspace = a.workspace AND u.id = a.user_id AND a.workspace = $1 AND a.owner = TRUE ORDER BY u.id LIMIT 100`, w)
 	if err != nil {
 		return nil, "", err
 	}

@@ -13,8 +13,8 @@ import (
 // AnotherOwner satisfies leave.Tx.
 func (t *Tx) AnotherOwner(ctx context.Context, w id.Workspace, u id.User) (bool, error) {
 	return t.exists(ctx, `
-		SELECT 1 FROM signin_administrator a JOIN directory_user u ON u.workspace = a.workspace AND u.id = a.user_id
-		WHERE a.workspace = $1 AND a.owner = TRUE AND a.user_id <> $2 AND u.suspended_at = 0 LIMIT 1`, w, u)
+		SELECT 1 FROM signin_administrator a CROSS JOIN directory_user u
+		WHERE u.workspace = a.workspace AND u.id = a.user_id AND a.workspace = $1 AND a.owner = TRUE AND a.user_id <> $2 AND u.suspended_at = 0 LIMIT 1`, w, u)
 }
 
 // reshow brings the shown status and the tallies to what was written of the user

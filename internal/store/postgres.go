@@ -46,6 +46,12 @@ func openPostgres(ctx context.Context, url string) (*postgresEngine, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "keyhold"
 	}
+	// Each statement is planned with its values: a plan that is kept for all values
+	// walks 100,000 users for the one who has a rare status. An URL that names a mode
+	// of its own (default_query_exec_mode) keeps it.
+	if config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)

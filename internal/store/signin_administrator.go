@@ -20,9 +20,12 @@ const seatColumns = administratorColumns + `, u.name_fold, u.last_activity_at, `
 	(SELECT COUNT(*) FROM signin_passkey p WHERE p.workspace = a.workspace AND p.user_id = a.user_id),
 	(SELECT COUNT(*) FROM signin_passkey p WHERE p.workspace = a.workspace AND p.user_id = a.user_id AND p.confirmed_at = 0)`
 
-const seatTables = `signin_administrator a
-	JOIN directory_user u ON u.workspace = a.workspace AND u.id = a.user_id
-	JOIN workspace w ON w.id = a.workspace`
+// seatTables begins with the administrators, who are few: CROSS JOIN keeps SQLite to
+// that order, where it would walk all users by name.
+const seatTables = `signin_administrator a CROSS JOIN directory_user u CROSS JOIN workspace w`
+
+// seatJoin says which rows of the tables belong together.
+const seatJoin = `u.workspace = a.workspace AND u.id = a.user_id AND w.id = a.workspace`
 
 func scanSeat(row scanner) (s seat, err error) {
 	var first, last, permissions string
@@ -38,13 +41,13 @@ func scanSeat(row scanner) (s seat, err error) {
 
 // FindSeat satisfies signin.Tx.
 func (t *Tx) FindSeat(ctx context.Context, w id.Workspace, a id.Administrator) (signin.Seat, bool, error) {
-	s, found, err := find(ctx, t, scanSeat, `SELECT `+seatColumns+` FROM `+seatTables+` WHERE a.workspace = $1 AND a.id = $2`, w, a)
+	s, found, err := find(ctx, t, scanSeat, `SELECT `+seatColumns+` FROM `+seatTables+` WHERE `+seatJoin+` AND a.workspace = $1 AND a.id = $2`, w, a)
 	return s.Seat, found, err
 }
 
 // ListAdministrators satisfies signin.Tx.
 func (t *Tx) ListAdministrators(ctx context.Context, w id.Workspace, r page.Request) (page.Page[signin.Seat], error) {
-	l := &listQuery{from: seatTables}
+	l := &listQuery{from: seatTables, where: []string{seatJoin}}
 	l.filter("a.workspace = ?", w)
 	o, valueOf := ordering{column: "u.name_fold"}, func(s seat) string { return s.nameFold }
 	switch r.Sort {
@@ -78,8 +81,8 @@ func (t *Tx) DeleteAdministrator(ctx context.Context, w id.Workspace, a id.Admin
 // CountOwners satisfies signin.Tx.
 func (t *Tx) CountOwners(ctx context.Context, w id.Workspace, except id.Administrator) (int64, error) {
 	return t.number(ctx, `
-		SELECT COUNT(*) FROM signin_administrator a JOIN directory_user u ON u.workspace = a.workspace AND u.id = a.user_id
-		WHERE a.workspace = $1 AND a.owner = TRUE AND a.id <> $2 AND u.suspended_at = 0`, w, except)
+		SELECT COUNT(*) FROM signin_administrator a CROSS JOIN directory_user u
+		WHERE u.workspace = a.workspace AND u.id = a.user_id AND a.workspace = $1 AND a.owner = TRUE AND a.id <> $2 AND u.suspended_at = 0`, w, except)
 }
 
 // ListAdministratorAPIKeys satisfies signin.Tx.

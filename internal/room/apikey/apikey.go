@@ -299,7 +299,8 @@ func (s *Service) Own(ctx context.Context, by auth.Caller) (Key, error) {
 // Verify returns the caller behind a token that is to open what keys of type want
 // open; by is the anonymous caller of the same request. Unknown, malformed, wrong
 // and expired tokens get one and the same Unauthenticated fault; a good token of
-// another type is told which type is needed, and that is recorded.
+// another type is told which type is needed, unless its workspace is suspended, and
+// that is recorded.
 func (s *Service) Verify(ctx context.Context, by auth.Caller, text string, want Type) (auth.Caller, error) {
 	presented, ok := token.Parse(text)
 	if !ok {
