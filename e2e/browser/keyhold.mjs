@@ -241,7 +241,7 @@ export async function stickingOut(page, width) {
   await page.setViewportSize({ width, height: 800 })
   const over = await page.evaluate(() => {
     const limit = document.documentElement.clientWidth
-    return [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > limit + 1 && !e.closest('pre, .kh-tabs, [popover], .kh-hidden, .kh-skip, svg')).map((e) => e.outerHTML.slice(0, 90))
+    return [...document.querySelectorAll('body *')].filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > limit + 1 && !e.closest('pre, .kh-tabs, [popover], .kh-hidden, .kh-skip, svg')).map((e) => e.outerHTML.slice(0, 90))
   })
   await page.setViewportSize(before)
   return over.map((html) => `${page.url()} at ${width} px: ${html}`)

@@ -71,6 +71,6 @@ func (p *Panel) apiKeys(w http.ResponseWriter, r *http.Request, v visit) error {
 // registerAPIKeys is the route registration of the API keys' pages.
 func (p *Panel) registerAPIKeys(mux *http.ServeMux) {
 	mux.Handle("GET /api-keys", p.signed(p.apiKeys))
-	mux.Handle("GET /api-keys/new", p.signed(p.newAPIKey))
+	mux.Handle("GET /api-keys/new", p.form(auth.APIKeysWrite, p.newAPIKey))
 	mux.Handle("POST /api-keys", p.signed(p.createAPIKey))
 }

@@ -144,10 +144,10 @@ func userID(r *http.Request) id.User {
 // registerUsers is the route registration of the users' pages.
 func (p *Panel) registerUsers(mux *http.ServeMux) {
 	mux.Handle("GET /users", p.signed(p.users))
-	mux.Handle("GET /users/new", p.signed(p.newUser))
+	mux.Handle("GET /users/new", p.form(auth.UsersWrite, p.newUser))
 	mux.Handle("POST /users/new", p.signed(p.wizard))
 	mux.Handle("GET /users/{id}", p.signed(p.user))
-	mux.Handle("GET /users/{id}/edit", p.signed(p.editUser))
+	mux.Handle("GET /users/{id}/edit", p.form(auth.UsersWrite, p.editUser))
 	mux.Handle("POST /users/{id}/edit", p.signed(p.updateUser))
 	mux.Handle("POST /users/{id}/groups", p.signed(p.addUserToGroup))
 	mux.Handle("POST /users/{id}/groups/remove", p.signed(p.removeUserFromGroup))

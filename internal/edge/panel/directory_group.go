@@ -90,12 +90,12 @@ func groupID(r *http.Request) id.Group {
 // registerGroups is the route registration of the groups' pages.
 func (p *Panel) registerGroups(mux *http.ServeMux) {
 	mux.Handle("GET /groups", p.signed(p.groups))
-	mux.Handle("GET /groups/new", p.signed(p.newGroup))
+	mux.Handle("GET /groups/new", p.form(auth.UsersWrite, p.newGroup))
 	mux.Handle("POST /groups", p.signed(p.createGroup))
 	mux.Handle("GET /groups/{id}", p.signed(p.group))
-	mux.Handle("GET /groups/{id}/edit", p.signed(p.editGroup))
+	mux.Handle("GET /groups/{id}/edit", p.form(auth.UsersWrite, p.editGroup))
 	mux.Handle("POST /groups/{id}/edit", p.signed(p.updateGroup))
-	mux.Handle("GET /groups/{id}/delete", p.signed(p.askDeleteGroup))
+	mux.Handle("GET /groups/{id}/delete", p.form(auth.UsersWrite, p.askDeleteGroup))
 	mux.Handle("POST /groups/{id}/delete", p.signed(p.deleteGroup))
 	mux.Handle("POST /groups/{id}/members", p.signed(p.addMember))
 	mux.Handle("POST /groups/{id}/members/remove", p.signed(p.removeMember))

@@ -35,13 +35,13 @@ type leaveView struct {
 
 // registerLeave is the route registration of how users are suspended and go.
 func (p *Panel) registerLeave(mux *http.ServeMux) {
-	mux.Handle("GET /users/{id}/suspend", p.signed(p.askSuspend))
+	mux.Handle("GET /users/{id}/suspend", p.form(auth.UsersWrite, p.askSuspend))
 	mux.Handle("POST /users/{id}/suspend", p.signed(p.suspend))
 	mux.Handle("POST /users/{id}/activate", p.signed(p.activate))
 	mux.Handle("POST /users/{id}/invite", p.signed(p.invite))
-	mux.Handle("GET /users/{id}/delete", p.signed(p.askDelete))
+	mux.Handle("GET /users/{id}/delete", p.form(auth.UsersWrite, p.askDelete))
 	mux.Handle("POST /users/{id}/delete", p.signed(p.delete))
-	mux.Handle("GET /users/bulk", p.signed(p.askMany))
+	mux.Handle("GET /users/bulk", p.form(auth.UsersWrite, p.askMany))
 	mux.Handle("POST /users/bulk", p.signed(p.many))
 }
 

@@ -94,6 +94,18 @@ func (p *Panel) signed(h func(http.ResponseWriter, *http.Request, visit) error) 
 	})
 }
 
+// form wraps a page that asks for an act: who lacks the permission that the act
+// needs is told at once, not after the form was filled in. It only hides: the room
+// decides when the act is done.
+func (p *Panel) form(need auth.Permission, h func(http.ResponseWriter, *http.Request, visit) error) http.Handler {
+	return p.signed(func(w http.ResponseWriter, r *http.Request, v visit) error {
+		if f := auth.Check(v.caller, v.account.Standing, need); f != nil {
+			return f
+		}
+		return h(w, r, v)
+	})
+}
+
 // data wraps what our own scripts ask for: JSON in, JSON or a problem out.
 func (p *Panel) data(h func(http.ResponseWriter, *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -166,7 +166,7 @@ func granted(form url.Values) (preset string, names []string) {
 // registerAdministrators is the route registration of the administrators' pages.
 func (p *Panel) registerAdministrators(mux *http.ServeMux) {
 	mux.Handle("GET /administrators", p.signed(p.administrators))
-	mux.Handle("GET /administrators/new", p.signed(p.newAdministrator))
+	mux.Handle("GET /administrators/new", p.form(auth.AdministratorsWrite, p.newAdministrator))
 	mux.Handle("POST /administrators", p.signed(p.addAdministrator))
 	mux.Handle("GET /administrators/{id}", p.signed(p.administrator))
 	mux.Handle("POST /administrators/{id}", p.signed(p.changeAdministrator))
