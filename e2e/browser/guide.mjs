@@ -1,0 +1,2 @@
+// Takes the pictures of docs/guide.
+export async function takeGuide() {}
