@@ -1,2 +1,98 @@
-// Takes the pictures of docs/guide.
-export async function takeGuide() {}
+// Takes the pictures of docs/guide: light, 1280 wide, the app as on a telephone.
+import { join } from 'node:path'
+import { addAuthenticator, askCode, startDemo } from './keyhold.mjs'
+
+/**
+ * @param {import('playwright-core').Browser} browser
+ * @param {string} folder
+ */
+export async function takeGuide(browser, folder) {
+  const demo = await startDemo()
+  const open = async (width, height) => {
+    const context = await browser.newContext({ baseURL: demo.url, reducedMotion: 'reduce', colorScheme: 'light', viewport: { width, height } })
+    const page = await context.newPage()
+    await addAuthenticator(page)
+    return page
+  }
+  const take = async (page, name) => {
+    await page.evaluate(() => {
+      document.querySelectorAll('.kh-toast').forEach((toast) => toast.remove())
+      return document.fonts.ready
+    })
+    await page.screenshot({ path: join(folder, `${name}.png`) })
+  }
+  try {
+    const page = await open(1280, 720)
+    const press = (name) => page.locator('main').getByRole('button', { name }).last().click()
+    const show = async (name, path) => {
+      await page.goto(path)
+      await take(page, name)
+    }
+    await page.goto(demo.sign_in_url)
+    await page.getByRole('button', { name: 'Create your passkey' }).click()
+    await page.waitForURL('**/dashboard')
+    await show('dashboard', '/dashboard')
+    await page.keyboard.press('Control+k')
+    await page.keyboard.type('fi')
+    await page.locator('#palette-found').getByText('Fiona MacLeod').waitFor()
+    await take(page, 'palette')
+
+    await page.goto('/users')
+    const boxes = await page.locator('tbody input').all()
+    for (const box of boxes.slice(0, 3)) await box.check()
+    await take(page, 'users')
+    await page.goto('/users/new')
+    await page.getByLabel('First name').fill('Zuzana')
+    await page.getByLabel('Last name').fill('Čaputová')
+    await page.getByRole('textbox', { name: 'E-mail' }).fill('zuzana@harbour.example')
+    await press('Next')
+    await page.getByLabel('Front desk').check()
+    await take(page, 'user-new')
+
+    await page.goto('/groups?q=front')
+    await page.locator('tbody .kh-rowlink').click()
+    await page.getByRole('searchbox', { name: 'Add a member' }).pressSequentially('fio')
+    await page.getByRole('button', { name: 'Add: Fiona MacLeod' }).waitFor()
+    await take(page, 'group')
+
+    await page.goto('/users?q=daniel')
+    await page.locator('tbody .kh-rowlink').click()
+    await page.getByRole('link', { name: 'Suspend' }).click()
+    await page.getByRole('heading', { name: /^Suspend / }).waitFor()
+    await take(page, 'suspend')
+    await press('Suspend user')
+    await page.getByText('What still works').waitFor()
+    await take(page, 'suspended')
+
+    await page.goto('/administrators/new?q=fio')
+    await page.getByLabel('Fiona MacLeod').check()
+    await page.getByLabel('Key administrator').check()
+    await take(page, 'administrator-new')
+    await press('Add administrator')
+    await page.getByText('The administrator was added').waitFor()
+    const administrator = page.url()
+
+    const phone = await open(390, 720)
+    await phone.goto('/app/sign-in')
+    await take(phone, 'app-sign-in')
+    const code = await askCode(phone, demo, 'fiona.macleod@harbour.example')
+    await phone.getByLabel('Code').fill(code)
+    await phone.getByRole('button', { name: 'Sign in' }).click()
+    await phone.waitForURL((url) => url.pathname === '/app')
+    await phone.getByRole('button', { name: 'Add a passkey' }).click()
+    await phone.getByText('Waits for confirmation').waitFor()
+    await take(phone, 'app-account')
+    await phone.goto('/app/activity')
+    await take(phone, 'app-activity')
+
+    await page.goto(administrator)
+    await take(page, 'administrator')
+    await show('activities', '/activities')
+    await press('Verify the record')
+    await page.getByText('The record is whole').waitFor()
+    await take(page, 'verified')
+    await show('settings', '/settings')
+  } finally {
+    await demo.stop()
+  }
+}
