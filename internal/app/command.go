@@ -253,7 +253,7 @@ func (a *App) findWorkspace(ctx context.Context, text string) (directory.Workspa
 	if text == "" {
 		what = "There are several workspaces."
 	}
-	return directory.Workspace{}, fault.NotFound("workspace_not_found", what+" Name one by --workspace: "+strings.Join(names, ", "))
+	return directory.Workspace{}, fault.NotFound("workspace_not_found", what+" Name one of these: "+strings.Join(names, ", "))
 }
 
 // FirstRun makes the first workspace if there is none, and returns the setup
