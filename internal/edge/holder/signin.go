@@ -295,7 +295,7 @@ func (h *Holder) live(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	h.c.Kit.Live(w, r, func(ctx context.Context) ([]kit.LiveEvent, error) {
+	h.c.Kit.Live(w, r, by, func(ctx context.Context) ([]kit.LiveEvent, error) {
 		_, err := h.c.Record.Changes(ctx, by, h.c.Kit.Clock().Now())
 		return nil, err
 	})

@@ -11,11 +11,13 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/secret"
 )
 
@@ -41,11 +43,14 @@ type Config struct {
 type Kit struct {
 	c       Config
 	metrics metrics
+
+	mu      sync.Mutex
+	streams map[id.Session]int // guarded by mu
 }
 
 // New returns the tools and registers their metrics.
 func New(c Config) *Kit {
-	return &Kit{c: c, metrics: newMetrics(c.Metrics)}
+	return &Kit{c: c, metrics: newMetrics(c.Metrics), streams: map[id.Session]int{}}
 }
 
 // PublicURL returns the address under which browsers reach the server, with the

@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
 )
 
 // LiveEvent is one event of a live page: a name, and data that is sent as JSON.
@@ -24,11 +26,40 @@ const (
 	liveQuiet = 20
 )
 
+// maxStreams bounds how many streams one session has at once: so many pages are open
+// and visible.
+const maxStreams = 32
+
+// enterStream counts one more stream of a session, or says that it has enough.
+func (k *Kit) enterStream(session id.Session) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.streams[session] >= maxStreams {
+		return false
+	}
+	k.streams[session]++
+	return true
+}
+
+func (k *Kit) leaveStream(session id.Session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.streams[session]--; k.streams[session] <= 0 {
+		delete(k.streams, session)
+	}
+}
+
 // Live answers with server-sent events until the reader goes or the server stops.
 // It calls next every second and sends what it returns. When next is refused, the
 // stream tells so by an event "ended" and closes: a session that was ended is out
 // within a second.
-func (k *Kit) Live(w http.ResponseWriter, r *http.Request, next func(ctx context.Context) ([]LiveEvent, error)) {
+func (k *Kit) Live(w http.ResponseWriter, r *http.Request, by auth.Caller, next func(ctx context.Context) ([]LiveEvent, error)) {
+	if !k.enterStream(by.Session) {
+		w.Header().Set("Retry-After", "60")
+		http.Error(w, "This session has too many pages open.", http.StatusTooManyRequests)
+		return
+	}
+	defer k.leaveStream(by.Session)
 	eventOf(r.Context()).stream = true
 	control := http.NewResponseController(w)
 	if control.SetReadDeadline(time.Time{}) != nil { // else the server takes a quiet reader for gone

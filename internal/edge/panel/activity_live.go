@@ -27,7 +27,7 @@ func (p *Panel) live(w http.ResponseWriter, r *http.Request) error {
 	known := map[id.Activity]bool{}
 	since := v.now
 	first := true
-	p.c.Kit.Live(w, r, func(ctx context.Context) ([]kit.LiveEvent, error) {
+	p.c.Kit.Live(w, r, v.caller, func(ctx context.Context) ([]kit.LiveEvent, error) {
 		now := p.c.Kit.Clock().Now()
 		changes, err := p.c.Record.Changes(ctx, v.caller, since.Add(-activity.ChangesReach/2))
 		if err != nil {
