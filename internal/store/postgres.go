@@ -26,9 +26,6 @@ const (
 	// serializationTries is how often a transaction is run that the engine ends
 	// for the sake of others (40001, 40P01).
 	serializationTries = 10
-	// goneTries is how often one is run whose row refers to one that went meanwhile
-	// (23503): the next run sees that it is gone, and answers so.
-	goneTries = 3
 )
 
 type postgresEngine struct {
@@ -112,7 +109,7 @@ func (e *postgresEngine) write(ctx context.Context, fn tx.Func[*Tx]) error {
 		if err == nil {
 			return outcome(f)
 		}
-		if try == serializationTries || !mayRetry(err) && (try == goneTries || !isGone(err)) {
+		if try == serializationTries || !mayRetry(err) {
 			return err
 		}
 		if err := pause(ctx, time.Duration(1+rand.IntN(4<<min(try, 6)))*time.Millisecond); err != nil { //nolint:gosec // jitter is no secret
@@ -148,12 +145,6 @@ func (e *postgresEngine) attempt(ctx context.Context, fn tx.Func[*Tx]) (f *fault
 func mayRetry(err error) bool {
 	var e *pgconn.PgError
 	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
-}
-
-// isGone says whether a row refers to one that is not there.
-func isGone(err error) bool {
-	var e *pgconn.PgError
-	return errors.As(err, &e) && e.Code == "23503"
 }
 
 func pause(ctx context.Context, d time.Duration) error {
