@@ -5,7 +5,6 @@ import (
 	"net/url"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
-	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
@@ -34,11 +33,8 @@ type activityDetail struct {
 func activityPath(a id.Activity) string { return "/activities/" + string(a) }
 
 func (p *Panel) activity(w http.ResponseWriter, r *http.Request, v visit) error {
-	line, ok := id.Parse[id.KindActivity](r.PathValue("id"))
-	if !ok {
-		// The record's answer for a line that is not there.
-		return fault.NotFound("activity_not_found", "This activity does not exist.")
-	}
+	// What cannot be an id is the zero one, which no line has: the record answers.
+	line, _ := id.Parse[id.KindActivity](r.PathValue("id"))
 	e, err := p.c.Record.Find(r.Context(), v.caller, line)
 	if err != nil {
 		return err

@@ -23,6 +23,8 @@ func outcomeBadge(o activity.Outcome) badge {
 // refused.
 func actionText(action string) (done, tried string) {
 	switch action {
+	case "form.open":
+		return "Opened a form", "Tried to open a form"
 	case "user.create":
 		return "Created the user", "Tried to create a user"
 	case "user.update":

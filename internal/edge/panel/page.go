@@ -94,13 +94,12 @@ func (p *Panel) signed(h func(http.ResponseWriter, *http.Request, visit) error) 
 	})
 }
 
-// form wraps a page that asks for an act: who lacks the permission that the act
-// needs is told at once, not after the form was filled in. It only hides: the room
-// decides when the act is done.
+// form wraps a page that asks for an act: the sign-in room is asked first, so that
+// who lacks the permission is told at once and not after the form was filled in.
 func (p *Panel) form(need auth.Permission, h func(http.ResponseWriter, *http.Request, visit) error) http.Handler {
 	return p.signed(func(w http.ResponseWriter, r *http.Request, v visit) error {
-		if f := auth.Check(v.caller, v.account.Standing, need); f != nil {
-			return f
+		if err := p.c.SignIn.Ask(r.Context(), v.caller, need); err != nil {
+			return err
 		}
 		return h(w, r, v)
 	})

@@ -60,6 +60,7 @@ type Leave interface {
 
 // SignIn is what the panel asks of the sign-in room.
 type SignIn interface {
+	Ask(ctx context.Context, by auth.Caller, need auth.Permission) error
 	Account(ctx context.Context, by auth.Caller) (signin.Account, error)
 	BeginSignIn(ctx context.Context, by auth.Caller) (signin.Challenge, error)
 	FinishSignIn(ctx context.Context, by auth.Caller, ceremony id.Ceremony, response []byte) (signin.Opened, error)

@@ -207,6 +207,13 @@ func (w keyWorld) List(context.Context, auth.Caller, apikey.Query) (page.Page[ap
 	return page.Page[apikey.Key]{Items: w.keys, Next: w.next, Total: -1}, nil
 }
 
+func (w *world) Ask(_ context.Context, by auth.Caller, need auth.Permission) error {
+	if f := auth.Check(by, auth.Standing{Active: true, Permissions: w.standing}, need); f != nil {
+		return f
+	}
+	return nil
+}
+
 func (w *world) Workspace(context.Context, auth.Caller) (directory.Workspace, error) {
 	return directory.Workspace{ID: "ws_1", Name: "Harbour Hotel Group", Timezone: "Europe/Berlin", CheckpointEmail: "audit@harbour.example", Revision: 3}, nil
 }

@@ -298,6 +298,13 @@ type Account struct {
 	IsAdministrator bool
 }
 
+// Ask answers whether the caller has a permission, before they fill in what they
+// would be refused afterwards: nil, or the fault, which is recorded. The act itself
+// decides anew.
+func (s *Service) Ask(ctx context.Context, by auth.Caller, need auth.Permission) error {
+	return s.gate.Read(ctx, by, activity.Attempt{Action: "form.open", Need: need}, func(context.Context, Tx, auth.Standing, time.Time) error { return nil })
+}
+
 // Account returns the caller's own account. Callers are people who signed in.
 func (s *Service) Account(ctx context.Context, by auth.Caller) (Account, error) {
 	var a Account

@@ -353,3 +353,14 @@ func TestOwn_strangers(t *testing.T) {
 	_, err := h.FinishPasskey(t.Context(), h.by, "cer_1", nil)
 	refused(t, "nobody", err)
 }
+
+func TestAsk(t *testing.T) {
+	h := newHouse(t, false)
+	by := storetest.Administrator(t, h.Store, h.w, "reader", auth.UsersRead)
+	if err := h.Ask(t.Context(), by, auth.UsersRead); err != nil {
+		t.Errorf("Ask() = %v for a permission that is held, want nil", err)
+	}
+	storetest.Strangers(t, h.Database, h.w, storetest.Stranger{
+		Action: "form.open", Need: auth.UsersWrite, Call: func(by auth.Caller) error { return h.Ask(t.Context(), by, auth.UsersWrite) },
+	})
+}
