@@ -36,6 +36,7 @@ type settings struct {
 	TrustedProxies []string        `name:"trusted-proxies" help:"Addresses or networks whose forwarding headers count, comma separated." env:"KEYHOLD_TRUSTED_PROXIES" placeholder:"CIDR"`
 	MetricsToken   string          `name:"metrics-token" help:"The bearer token for /metrics. Without it, /metrics answers this machine only." env:"KEYHOLD_METRICS_TOKEN" placeholder:"TOKEN"`
 	Checkpoints    string          `help:"A folder to which checkpoints of the activity records are appended once an hour, one file a workspace. Best on another machine's disk." env:"KEYHOLD_CHECKPOINTS" placeholder:"DIR"`
+	APIRate        int             `name:"api-rate" help:"How many requests an API key may make in a minute at each server; 0 for no limit." env:"KEYHOLD_API_RATE" default:"6000" placeholder:"N"`
 	LogFormat      string          `name:"log-format" help:"json or text." env:"KEYHOLD_LOG_FORMAT" default:"json"`
 }
 
@@ -43,7 +44,7 @@ func (s settings) parse() (app.Config, error) {
 	return app.Settings{
 		Data: s.Data, Listen: s.Listen, PublicURL: s.PublicURL, DatabaseURL: s.DatabaseURL, SMTPURL: s.SMTPURL, MailFrom: s.MailFrom,
 		TrustedProxies: s.TrustedProxies, MetricsToken: s.MetricsToken, LogFormat: s.LogFormat,
-		Checkpoints: s.Checkpoints,
+		Checkpoints: s.Checkpoints, APIRate: s.APIRate,
 	}.Parse()
 }
 

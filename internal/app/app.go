@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -28,11 +29,13 @@ import (
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/lease"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 	"github.com/keyhold/keyhold/internal/out/checkpoint"
 	"github.com/keyhold/keyhold/internal/out/keeper"
 	"github.com/keyhold/keyhold/internal/out/mail"
 	"github.com/keyhold/keyhold/internal/out/sequencer"
+	"github.com/keyhold/keyhold/internal/out/wake"
 	"github.com/keyhold/keyhold/internal/out/worker"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
@@ -71,6 +74,8 @@ type App struct {
 	store     *store.Store
 	keeper    *keeper.File
 	metrics   *prometheus.Registry
+	lease     *lease.Holder
+	waker     *wake.Waker
 	worker    *worker.Worker
 	sequencer *sequencer.Sequencer
 	stopping  chan struct{} // closed when Serve ends
@@ -178,10 +183,48 @@ func (a *App) openRooms() error {
 	a.SignIn = signin.New(signin.Config{Store: store.For[signin.Tx](a.store), Clock: a.clock, Party: party, LinksSignIn: a.options.LinksSignIn, CodeKey: a.codeKey()})
 	a.Join = join.New(join.Config{Store: store.For[join.Tx](a.store), Clock: a.clock, Keeper: a.keeper, Party: party, LinksSignIn: a.options.LinksSignIn})
 	a.Leave = leave.New(store.For[leave.Tx](a.store), a.clock)
-	a.APIKeys = apikey.New(apikey.Config{Store: store.For[apikey.Tx](a.store), Clock: a.clock, Pepper: a.keeper.Pepper()})
+	cache := apikey.NewCache()
+	a.lease = a.newLease(cache)
+	a.store.SettleBy(a.lease.Settle)
+	a.APIKeys = apikey.New(apikey.Config{
+		Store: store.For[apikey.Tx](a.store), Clock: a.clock, Peppers: a.peppers(), Cache: cache, Leases: a.lease, Rate: a.config.APIRate, Burst: burst(a.config.APIRate),
+	})
 	a.Record = activity.NewRecord(activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](a.store), Clock: a.clock}, a.keeper.Signer())
 	a.Overview = overview.New(store.For[overview.Tx](a.store), a.clock)
 	return nil
+}
+
+// peppers are the key file's keys of the stored hashes.
+func (a *App) peppers() apikey.Peppers {
+	current, known := a.keeper.Peppers()
+	return apikey.Peppers{Current: current, Known: known}
+}
+
+// burst is how many requests an API key may make at once: what it may make in two
+// seconds, and never fewer than ten.
+func burst(perMinute int) int { return max(perMinute/30, 10) }
+
+// newLease makes this server's part in withdrawing what is kept in memory. A server
+// that has its database for itself waits for nobody.
+func (a *App) newLease(cache *apikey.Cache) *lease.Holder {
+	replica := ""
+	if a.store.Shared() {
+		replica = "server-" + rand.Text()
+	}
+	return lease.New(lease.Config{
+		Store: store.For[lease.ReplicaTx](a.store), Replica: replica, Forget: cache.Forget, Signal: a.store.Signal,
+		Start: func() lease.Watch { return clock.StartStopwatch() },
+		Pause: func(ctx context.Context, d time.Duration) error {
+			timer := time.NewTimer(d)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+	})
 }
 
 // openWaysOut makes the outbox's worker, the sequencer and the teller of
@@ -197,6 +240,7 @@ func (a *App) openWaysOut() error {
 		c.Deliver = m
 	}
 	a.worker = worker.New(c)
+	a.waker = wake.New(wake.Config{Lease: a.lease, Listen: a.store.Listen, Log: a.log})
 	a.sequencer = sequencer.New(sequencer.Config{Store: store.For[sequencer.Tx](a.store), Clock: a.clock, Holder: holder, Log: a.log})
 	if folder := a.config.Checkpoints; folder != "" {
 		if err := os.MkdirAll(folder, 0o700); err != nil {

@@ -23,6 +23,7 @@ type Settings struct {
 	MetricsToken   string
 	LogFormat      string
 	Checkpoints    string
+	APIRate        int
 }
 
 // Config is the settings, parsed and checked.
@@ -37,6 +38,7 @@ type Config struct {
 	MetricsToken string
 	LogFormat    string
 	Checkpoints  string // a folder for checkpoints of the activity records; empty for none
+	APIRate      int    // requests that an API key may make in a minute; 0 for no limit
 }
 
 // SettingError says which setting is wrong and why. Its text never repeats a
@@ -55,7 +57,7 @@ func wrong(setting, why string, args ...any) error {
 
 // Parse checks the settings. Every error is a *SettingError.
 func (s Settings) Parse() (Config, error) {
-	c := Config{Data: s.Data, Listen: s.Listen, MailFrom: s.MailFrom, MetricsToken: s.MetricsToken, LogFormat: s.LogFormat, Checkpoints: s.Checkpoints}
+	c := Config{Data: s.Data, Listen: s.Listen, MailFrom: s.MailFrom, MetricsToken: s.MetricsToken, LogFormat: s.LogFormat, Checkpoints: s.Checkpoints, APIRate: s.APIRate}
 	if c.Data == "" {
 		return c, wrong("KEYHOLD_DATA", "names the folder for the database and the keys, and is empty")
 	}
@@ -99,11 +101,17 @@ func (s Settings) Parse() (Config, error) {
 		}
 		c.Proxies = append(c.Proxies, p)
 	}
+	if c.APIRate < 0 || c.APIRate > maxAPIRate {
+		return c, wrong("KEYHOLD_API_RATE", "must be between 0, for no limit, and %d requests a minute", maxAPIRate)
+	}
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		return c, wrong("KEYHOLD_LOG_FORMAT", "must be json or text")
 	}
 	return c, nil
 }
+
+// maxAPIRate bounds the setting: a million requests a second.
+const maxAPIRate = 60_000_000
 
 // checkListen returns the port of a listening address.
 func checkListen(listen string) (string, error) {

@@ -120,7 +120,7 @@ func (a *App) mayReadMetrics(r *http.Request) bool {
 }
 
 // Serve runs the server on the listener, with the outbox's worker, the sequencer,
-// the teller of checkpoints and the admin socket, until ctx ends. Then it takes no new requests, lets those
+// the teller of checkpoints, the lease, the keys' rounds and the admin socket, until ctx ends. Then it takes no new requests, lets those
 // under way end, and returns. ready is called once requests are answered.
 func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready func()) error {
 	h, err := a.Handler(version)
@@ -137,6 +137,8 @@ func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready f
 	owned.Go(func() { a.worker.Run(background) })
 	owned.Go(func() { a.sequencer.Run(background) })
 	owned.Go(func() { a.teller.Run(background) })
+	owned.Go(func() { a.waker.Run(background) })
+	owned.Go(func() { a.keepKeys(background) })
 
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,

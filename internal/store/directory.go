@@ -22,11 +22,11 @@ func (t *Tx) InsertWorkspace(ctx context.Context, w directory.Workspace) error {
 }
 
 const workspaceColumns = `w.id, w.name, w.sealing_key, w.cursor_secret, w.language, w.timezone, w.checkpoint_email,
-	w.suspended_at, w.revision, w.created_at`
+	w.suspended_at, w.revision, w.created_at, w.api_key_max_days`
 
 func scanWorkspace(row scanner) (w directory.Workspace, err error) {
 	var suspended, created int64
-	err = row.Scan(&w.ID, &w.Name, &w.SealingKey, &w.CursorSecret, &w.Language, &w.Timezone, &w.CheckpointEmail, &suspended, &w.Revision, &created)
+	err = row.Scan(&w.ID, &w.Name, &w.SealingKey, &w.CursorSecret, &w.Language, &w.Timezone, &w.CheckpointEmail, &suspended, &w.Revision, &created, &w.APIKeyMaxDays)
 	w.SuspendedAt, w.CreatedAt = moment(suspended), moment(created)
 	return w, err
 }

@@ -131,8 +131,8 @@ func (t *Tx) ListCreatedAPIKeys(ctx context.Context, w id.Workspace, u id.User, 
 			UNION
 			SELECT c.id FROM made m JOIN apikey c ON c.workspace = $1 AND c.created_by_id = m.id
 		)
-		SELECT `+apikeyColumns+` FROM made m JOIN apikey k ON k.workspace = $1 AND k.id = m.id
-		WHERE k.disabled_at = 0 AND (k.expires_at = 0 OR k.expires_at > $3) ORDER BY k.name_fold, k.id LIMIT $4`, w, u, millis(now), limit)
+		SELECT `+apikeyColumns+` FROM made m JOIN apikey k ON k.workspace = $1 AND k.id = m.id LEFT JOIN apikey_use s ON s.key_id = k.id
+		WHERE k.disabled_at = 0 AND k.ends_at > $3 ORDER BY k.name_fold, k.id LIMIT $4`, w, u, millis(now), limit)
 }
 
 // CountCreatedAPIKeys satisfies leave.Tx.
@@ -144,11 +144,11 @@ func (t *Tx) CountCreatedAPIKeys(ctx context.Context, w id.Workspace, u id.User,
 			SELECT c.id FROM made m JOIN apikey c ON c.workspace = $1 AND c.created_by_id = m.id
 		)
 		SELECT COUNT(*) FROM made m JOIN apikey k ON k.workspace = $1 AND k.id = m.id
-		WHERE k.disabled_at = 0 AND (k.expires_at = 0 OR k.expires_at > $3)`, w, u, millis(now))
+		WHERE k.disabled_at = 0 AND k.ends_at > $3`, w, u, millis(now))
 	return int(n), err
 }
 
 // StopAPIKey satisfies leave.Tx.
 func (t *Tx) StopAPIKey(ctx context.Context, w id.Workspace, k id.APIKey, now time.Time) (bool, error) {
-	return t.one(ctx, `UPDATE apikey SET disabled_at = $3 WHERE workspace = $1 AND id = $2 AND disabled_at = 0`, w, k, millis(now))
+	return t.one(ctx, `UPDATE apikey SET disabled_at = $3, revision = revision + 1 WHERE workspace = $1 AND id = $2 AND disabled_at = 0`, w, k, millis(now))
 }

@@ -11,8 +11,8 @@ import (
 // UpdateWorkspace satisfies directory.WorkspaceTx.
 func (t *Tx) UpdateWorkspace(ctx context.Context, w directory.Workspace) error {
 	return t.must(ctx, `
-		UPDATE workspace SET name = $2, language = $3, timezone = $4, checkpoint_email = $5, revision = $6 WHERE id = $1`,
-		w.ID, w.Name, w.Language, w.Timezone, w.CheckpointEmail, w.Revision)
+		UPDATE workspace SET name = $2, language = $3, timezone = $4, checkpoint_email = $5, revision = $6, api_key_max_days = $7 WHERE id = $1`,
+		w.ID, w.Name, w.Language, w.Timezone, w.CheckpointEmail, w.Revision, w.APIKeyMaxDays)
 }
 
 // SuspendWorkspace satisfies directory.WorkspaceTx.

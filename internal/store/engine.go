@@ -30,6 +30,7 @@ type statements interface {
 type Tx struct {
 	s        statements
 	postgres bool
+	withdrew bool // its Write waits until what is withdrawn is over
 }
 
 // exec runs a statement and returns how many rows it touched.

@@ -34,8 +34,8 @@ func (t *Tx) ListExpiringAPIKeys(ctx context.Context, w id.Workspace, now, befor
 		k.ExpiresAt = moment(expires)
 		return k, err
 	}, `
-		SELECT id, name, expires_at FROM apikey
-		WHERE workspace = $1 AND disabled_at = 0 AND expires_at > $2 AND expires_at <= $3 ORDER BY expires_at, id LIMIT $4`,
+		SELECT id, name, ends_at FROM apikey
+		WHERE workspace = $1 AND disabled_at = 0 AND ends_at > $2 AND ends_at <= $3 ORDER BY ends_at, id LIMIT $4`,
 		w, millis(now), millis(before), limit)
 }
 
@@ -56,7 +56,7 @@ func (t *Tx) ListSuspendedCreators(ctx context.Context, w id.Workspace, now time
 	return collect(ctx, t, scanNumbered, `
 		SELECT u.id, u.first_name, u.last_name, u.email, COUNT(*)
 		FROM apikey k CROSS JOIN directory_user u
-		WHERE k.workspace = $1 AND k.disabled_at = 0 AND (k.expires_at = 0 OR k.expires_at > $2)
+		WHERE k.workspace = $1 AND k.disabled_at = 0 AND k.ends_at > $2
 			AND u.workspace = $1 AND u.id = k.created_by_id AND u.suspended_at <> 0
 		GROUP BY u.id, u.first_name, u.last_name, u.email, u.name_fold ORDER BY u.name_fold, u.id LIMIT $3`, w, millis(now), limit)
 }

@@ -29,7 +29,8 @@ const (
 )
 
 type postgresEngine struct {
-	db *sql.DB
+	db     *sql.DB
+	config *pgx.ConnConfig
 	// slots holds one token for each transaction under way: as many as there are
 	// connections, so that the queue is here and a caller who leaves it is let go.
 	slots  chan struct{}
@@ -52,14 +53,19 @@ func openPostgres(ctx context.Context, url string) (*postgresEngine, error) {
 	if config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	db := stdlib.OpenDB(*config)
+	// A server that is frozen in the middle of a transaction holds others up no longer
+	// than that. It is no parameter of the connection: some poolers refuse those.
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, "SET idle_in_transaction_session_timeout = 10000")
+		return err
+	}))
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connecting to PostgreSQL at %s: %w", config.Host, err), db.Close())
 	}
-	return &postgresEngine{db: db, slots: make(chan struct{}, postgresConnections), ended: make(chan struct{})}, nil
+	return &postgresEngine{db: db, config: config, slots: make(chan struct{}, postgresConnections), ended: make(chan struct{})}, nil
 }
 
 // enter waits for the right to run one transaction; who got it calls leave.
@@ -185,6 +191,41 @@ func (e *postgresEngine) ping(ctx context.Context) error {
 	}
 	defer e.leave()
 	return e.db.PingContext(ctx)
+}
+
+// channel is the name under which signals are sent.
+const channel = "keyhold_withdrawn"
+
+func (e *postgresEngine) signal(ctx context.Context) error {
+	if err := e.enter(ctx); err != nil {
+		return err
+	}
+	defer e.leave()
+	_, err := e.db.ExecContext(ctx, "SELECT pg_notify($1, '')", channel)
+	return err
+}
+
+// listen has a connection of its own: it waits on it.
+func (e *postgresEngine) listen(ctx context.Context, heard func()) (err error) {
+	c, err := pgx.ConnectConfig(ctx, e.config.Copy())
+	if err != nil {
+		return fmt.Errorf("connecting to listen: %w", err)
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		err = errors.Join(err, c.Close(closing))
+	}()
+	if _, err := c.Exec(ctx, "LISTEN "+channel); err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	heard() // what was said before is not told again
+	for {
+		if _, err := c.WaitForNotification(ctx); err != nil {
+			return fmt.Errorf("listening: %w", err)
+		}
+		heard()
+	}
 }
 
 func (e *postgresEngine) name() string { return "postgres" }

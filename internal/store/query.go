@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
@@ -80,6 +81,77 @@ func (q *listQuery) userFilters(workspace any, in directory.Query, f userFilters
 	default:
 		q.filter("NOT (u.shown <> ?)", string(in.Status))
 	}
+}
+
+// apikeyFilters adds a list's conditions on API keys k and their last uses s.
+func (q *listQuery) apikeyFilters(in apikey.Query) {
+	if in.Begins != "" {
+		fold := directory.Fold(in.Begins)
+		q.where = append(q.where, fmt.Sprintf("(k.name_fold >= %s AND k.name_fold < %s OR k.token_id = %s)",
+			q.arg(fold), q.arg(fold+"\U0010ffff"), q.arg(in.Begins)))
+	}
+	if in.Type != "" {
+		q.filter("k.type = ?", string(in.Type))
+	}
+	switch in.Status {
+	case apikey.Active:
+		q.filter("k.disabled_at = 0 AND k.ends_at > ?", millis(in.Now))
+	case apikey.Expired:
+		q.filter("k.disabled_at = 0 AND k.ends_at <= ?", millis(in.Now))
+	case apikey.Disabled:
+		q.where = append(q.where, "k.disabled_at > 0")
+	}
+	if !in.ExpiresBefore.IsZero() {
+		q.filter("k.ends_at < ?", millis(in.ExpiresBefore))
+	}
+	if !in.UnusedSince.IsZero() {
+		q.filter("COALESCE(s.at, 0) < ?", millis(in.UnusedSince))
+	}
+	if in.NeverUsed {
+		q.where = append(q.where, "COALESCE(s.at, 0) = 0")
+	}
+	if in.CreatorLeft {
+		q.where = append(q.where, `k.creator_user <> '' AND NOT EXISTS (
+			SELECT 1 FROM signin_administrator a JOIN directory_user u ON u.workspace = a.workspace AND u.id = a.user_id
+			WHERE a.workspace = k.workspace AND a.user_id = k.creator_user AND u.suspended_at = 0)`)
+	}
+	if in.CreatedBy != "" {
+		q.filter("k.created_by_id = ?", in.CreatedBy)
+	}
+}
+
+// upsertUses returns the statement that writes n keys' last uses: key, workspace,
+// moment, address and agent of each.
+func upsertUses(n int) string {
+	return "INSERT INTO apikey_use (key_id, workspace, at, ip, agent) VALUES " + rowsOf(n, 5) +
+		" ON CONFLICT (key_id) DO UPDATE SET at = excluded.at, ip = excluded.ip, agent = excluded.agent WHERE excluded.at >= apikey_use.at"
+}
+
+// upsertUsage returns the statement that adds to n keys' days: workspace, key, day
+// and number of each.
+func upsertUsage(n int) string {
+	return "INSERT INTO apikey_usage (workspace, key_id, day, n) VALUES " + rowsOf(n, 4) +
+		" ON CONFLICT (workspace, key_id, day) DO UPDATE SET n = apikey_usage.n + excluded.n"
+}
+
+// rowsOf returns the placeholders of n rows of so many columns.
+func rowsOf(n, columns int) string {
+	var b strings.Builder
+	for i := range n {
+		for j := range columns {
+			switch {
+			case j > 0:
+				b.WriteString(", $")
+			case i > 0:
+				b.WriteString("), ($")
+			default:
+				b.WriteString("($")
+			}
+			b.WriteString(strconv.Itoa(i*columns + j + 1))
+		}
+	}
+	b.WriteString(")")
+	return b.String()
 }
 
 // insertTerms returns the statement that writes n terms of one row: workspace, kind

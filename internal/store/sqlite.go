@@ -358,6 +358,13 @@ func (e *sqliteEngine) ping(ctx context.Context) error {
 	})
 }
 
+func (*sqliteEngine) signal(context.Context) error { return nil }
+
+func (*sqliteEngine) listen(ctx context.Context, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func (e *sqliteEngine) name() string { return "sqlite" }
 
 func (e *sqliteEngine) close() error {

@@ -35,11 +35,13 @@ func (t *Tx) CallerStanding(ctx context.Context, by auth.Caller, now time.Time) 
 			by.Session, by.Workspace, by.User, millis(now), millis(now.Add(-signin.SessionIdle)))
 		return s, err
 	case auth.APIKey:
-		s, _, err := find(ctx, t, scanStanding, `
-			SELECT FALSE, k.permissions FROM apikey k JOIN workspace w ON w.id = k.workspace
-			WHERE k.id = $1 AND k.workspace = $2 AND k.disabled_at = 0 AND (k.expires_at = 0 OR k.expires_at > $3) AND w.suspended_at = 0`,
-			by.APIKey, by.Workspace, millis(now))
-		return s, err
+		k, found, err := find(ctx, t, scanAPIKey, `
+			SELECT `+apikeyColumns+` FROM apikey k JOIN workspace w ON w.id = k.workspace LEFT JOIN apikey_use s ON s.key_id = k.id
+			WHERE k.id = $1 AND k.workspace = $2 AND w.suspended_at = 0`, by.APIKey, by.Workspace)
+		if err != nil || !found {
+			return auth.Standing{}, err
+		}
+		return k.Standing(by.Token, now), nil
 	}
 	return auth.Standing{}, nil
 }

@@ -17,7 +17,14 @@ import (
 )
 
 // Store is an open database. It is safe for use by several goroutines.
-type Store struct{ e engine }
+type Store struct {
+	e      engine
+	settle func(context.Context) error // nil where nobody keeps answers in memory
+}
+
+// SettleBy sets what every writing transaction that withdraws something waits for
+// after its commit (lease.Holder.Settle). Set it before the store is used.
+func (s *Store) SettleBy(settle func(context.Context) error) { s.settle = settle }
 
 // engine runs transactions: sqlite or postgres.
 type engine interface {
@@ -28,6 +35,8 @@ type engine interface {
 	ping(ctx context.Context) error
 	close() error
 	name() string
+	signal(ctx context.Context) error
+	listen(ctx context.Context, heard func()) error
 }
 
 // ErrClosed is returned for work that reaches the store after Close.
@@ -90,6 +99,18 @@ func (s *Store) Pending(ctx context.Context) (bool, error) { return s.e.pending(
 // Ping says whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.e.ping(ctx) }
 
+// Shared says whether several servers may use the database at once.
+func (s *Store) Shared() bool { return s.e.name() == "postgres" }
+
+// Signal tells all who Listen on the same database that something was withdrawn.
+// Where one server alone may use it, it does nothing.
+func (s *Store) Signal(ctx context.Context) error { return s.e.signal(ctx) }
+
+// Listen calls heard for each signal, in a goroutine of its own choice, until ctx
+// ends or the connection fails: then it returns the error, and signals are lost until
+// it is called again.
+func (s *Store) Listen(ctx context.Context, heard func()) error { return s.e.listen(ctx, heard) }
+
 // Engine returns the engine's name: "sqlite" or "postgres".
 func (s *Store) Engine() string { return s.e.name() }
 
@@ -116,7 +137,18 @@ func as[T any](t *Tx) T {
 }
 
 func (r runner[T]) Write(ctx context.Context, fn tx.Func[T]) error {
-	return told(r.s.e.write(ctx, func(ctx context.Context, t *Tx) (*fault.Error, error) { return fn(ctx, as[T](t)) }))
+	withdrew := false
+	err := r.s.e.write(ctx, func(ctx context.Context, t *Tx) (*fault.Error, error) {
+		f, err := fn(ctx, as[T](t))
+		withdrew = t.withdrew
+		return f, err
+	})
+	if withdrew && r.s.settle != nil {
+		if end := r.s.settle(ctx); end != nil && err == nil {
+			err = fmt.Errorf("%w: it is done, but was not waited for: %w", tx.ErrUnavailable, end)
+		}
+	}
+	return told(err)
 }
 
 func (r runner[T]) Read(ctx context.Context, fn func(ctx context.Context, t T) error) error {

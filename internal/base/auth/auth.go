@@ -35,6 +35,7 @@ type Caller struct {
 	Administrator id.Administrator
 	Session       id.Session
 	APIKey        id.APIKey
+	Token         string // the public id of the token that an APIKey showed; "" for the key as such
 	Job           string // what a System caller is: "command line", "demo", …
 	Name          string // for activities: the person's or the key's name
 	IP            string
@@ -152,6 +153,40 @@ func (s Permissions) Strings() []string {
 	out := make([]string, len(s))
 	for i, p := range s {
 		out[i] = string(p)
+	}
+	return out
+}
+
+// Mask returns the set as bits, for who keeps many. It holds within one run of the
+// program: the bits have no meaning to another version.
+func (s Permissions) Mask() uint64 {
+	var m uint64
+	for i, p := range All() {
+		if slices.Contains(s, p) {
+			m |= 1 << i
+		}
+	}
+	return m
+}
+
+// PermissionsFromMask is the inverse of Mask.
+func PermissionsFromMask(m uint64) Permissions {
+	var set Permissions
+	for i, p := range All() {
+		if m&(1<<i) != 0 {
+			set = append(set, p)
+		}
+	}
+	return set
+}
+
+// Without returns the set without one permission.
+func (s Permissions) Without(p Permission) Permissions {
+	var out Permissions
+	for _, q := range s {
+		if q != p {
+			out = append(out, q)
+		}
 	}
 	return out
 }

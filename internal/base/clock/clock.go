@@ -75,3 +75,10 @@ func StartStopwatch() Stopwatch { return Stopwatch{time.Now()} }
 
 // Elapsed returns the time since the start.
 func (w Stopwatch) Elapsed() time.Duration { return time.Since(w.start) }
+
+// Within says whether less than d has passed since the start, by the monotonic
+// clock and by the wall clock too: the former stands still while a machine sleeps.
+func (w Stopwatch) Within(d time.Duration) bool {
+	now := time.Now()
+	return now.Sub(w.start) < d && now.Round(0).Sub(w.start.Round(0)) < d
+}

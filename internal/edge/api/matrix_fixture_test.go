@@ -379,7 +379,7 @@ func (b *bench) strangers() {
 	key("disabled key", here, apikey.Admin, `UPDATE apikey SET disabled_at = 1`)
 	key("disabled Clients key", here, apikey.Clients, `UPDATE apikey SET disabled_at = 1`)
 	key("deleted key", here, apikey.Admin, `DELETE FROM apikey`)
-	expired := key("expired key", here, apikey.Admin, `UPDATE apikey SET expires_at = 1`)
+	expired := key("expired key", here, apikey.Admin, `UPDATE apikey SET expires_at = 1, ends_at = 1`)
 	gone("owner's session with an expired key", here, append(expired, b.named("owner").headers...))
 	person("owner of a suspended workspace", closed, true, nil)
 	key("Admin key of a suspended workspace", closed, apikey.Admin, "")

@@ -200,7 +200,7 @@ type (
 func (w keyWorld) Create(_ context.Context, _ auth.Caller, n apikey.NewKey) (apikey.Key, token.Token, error) {
 	w.newKey = n
 	t, _ := token.Parse(demoToken)
-	return apikey.Key{ID: "key_1", TokenID: t.ID, Name: n.Name, Type: n.Type, CreatedAt: now(), ExpiresAt: n.ExpiresAt}, t, w.fault
+	return apikey.Key{ID: "key_1", TokenID: t.ID, Name: n.Name, Type: n.Type, CreatedAt: now(), IssuedAt: now(), ExpiresAt: n.ExpiresAt, EndsAt: apikey.End(n.ExpiresAt, now(), 0)}, t, w.fault
 }
 
 func (w keyWorld) List(context.Context, auth.Caller, apikey.Query) (page.Page[apikey.Key], error) {
@@ -320,8 +320,8 @@ func TestPages(t *testing.T) {
 		{"user_edit_changed", "/users/" + string(ada) + "/edit", changed, func(w *world) { w.fault = fault.Precondition() }, http.StatusUnprocessableEntity},
 		{"api_keys", "/api-keys", nil, func(w *world) {
 			w.keys = []apikey.Key{
-				{Name: "Payroll sync", TokenID: "0123456789ab", Type: apikey.Admin, CreatedAt: now().AddDate(0, 0, -1), ExpiresAt: now().AddDate(0, 0, 29), CreatedBy: activity.Party{Name: "Ada Lovelace"}},
-				{Name: "Old one", TokenID: "ba9876543210", Type: apikey.Clients, CreatedAt: now().AddDate(-1, 0, 0), ExpiresAt: now().Add(-time.Hour), CreatedBy: activity.Party{Name: "Ada Lovelace"}},
+				{Name: "Payroll sync", TokenID: "0123456789ab", Type: apikey.Admin, CreatedAt: now().AddDate(0, 0, -1), ExpiresAt: now().AddDate(0, 0, 29), EndsAt: now().AddDate(0, 0, 29), CreatedBy: activity.Party{Name: "Ada Lovelace"}},
+				{Name: "Old one", TokenID: "ba9876543210", Type: apikey.Clients, CreatedAt: now().AddDate(-1, 0, 0), ExpiresAt: now().Add(-time.Hour), EndsAt: now().Add(-time.Hour), CreatedBy: activity.Party{Name: "Ada Lovelace"}},
 			}
 		}, http.StatusOK},
 		{"api_keys_none", "/api-keys", nil, nil, http.StatusOK},

@@ -308,12 +308,17 @@ func (p *pass) closeDoors(ctx context.Context, u directory.User) error {
 
 func (p *pass) disableKeys(ctx context.Context, u directory.User) (int, error) {
 	n := 0
+	var subjects []string
 	for {
 		keys, err := p.t.ListCreatedAPIKeys(ctx, u.Workspace, u.ID, p.now, leftCap)
-		if err != nil || len(keys) == 0 {
+		if err != nil {
 			return n, err
 		}
+		if len(keys) == 0 {
+			return n, p.t.Withdraw(ctx, subjects...)
+		}
 		for _, k := range keys {
+			subjects = append(subjects, apikey.Subjects(k)...)
 			if _, err := p.t.StopAPIKey(ctx, u.Workspace, k.ID, p.now); err != nil {
 				return n, err
 			}

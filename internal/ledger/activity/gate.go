@@ -38,6 +38,9 @@ type GateTx interface {
 	NoteOnce(ctx context.Context, r *once.Request, note string) error
 	// DeleteOnce forgets a request that was refused: it may be sent again.
 	DeleteOnce(ctx context.Context, r *once.Request) error
+	// AwaitWithdrawals makes Write wait for what was withdrawn before: a repeat is
+	// not answered before the first is over.
+	AwaitWithdrawals()
 }
 
 // Attempt says what is tried, for the rule and for the refusal's line. Need
@@ -87,6 +90,7 @@ func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T
 		case !first && body != r.Body:
 			return once.Reused(), nil
 		case !first:
+			t.AwaitWithdrawals()
 			return nil, &once.Repeated{Note: note}
 		}
 		_ = r.Noted() // what an earlier run of this function left is not true any more

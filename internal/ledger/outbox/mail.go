@@ -116,3 +116,57 @@ type AdministratorAdded struct {
 
 // MessageKind returns "mail.administrator_added".
 func (AdministratorAdded) MessageKind() string { return "mail.administrator_added" }
+
+// APIKeyReset tells an owner, and who made the key, that it has a new token.
+type APIKeyReset struct {
+	To            Recipient `json:"to"`
+	Workspace     string    `json:"workspace"`
+	APIKey        string    `json:"api_key"`
+	TokenID       string    `json:"token_id"`
+	OldTokenID    string    `json:"old_token_id"`
+	OverlapEndsAt int64     `json:"overlap_ends_at,omitempty"` // Unix milliseconds; 0 if the old token ended at once
+	By            string    `json:"by"`
+	IP            string    `json:"ip"`
+	At            int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.api_key_reset".
+func (APIKeyReset) MessageKind() string { return "mail.api_key_reset" }
+
+// APIKeyExpiring warns that an API key ends soon.
+type APIKeyExpiring struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	APIKey    string    `json:"api_key"`
+	KeyID     string    `json:"key_id"`
+	TokenID   string    `json:"token_id"`
+	Type      string    `json:"type"`
+	EndsAt    int64     `json:"ends_at"` // Unix milliseconds
+	At        int64     `json:"at"`      // Unix milliseconds
+}
+
+// MessageKind returns "mail.api_key_expiring".
+func (APIKeyExpiring) MessageKind() string { return "mail.api_key_expiring" }
+
+// What was done with an API key whose token was reported as leaked.
+const (
+	LeakedDisabled    = "disabled"     // an Admin key: it is disabled
+	LeakedNoEnrolment = "no_enrolment" // another key: it enrols nothing more
+	LeakedRetiring    = "retiring"     // a token that a reset had left good for a while: it ended
+)
+
+// APIKeyLeaked tells that somebody reported a key's token as leaked.
+type APIKeyLeaked struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	APIKey    string    `json:"api_key"`
+	KeyID     string    `json:"key_id"`
+	TokenID   string    `json:"token_id"`
+	Type      string    `json:"type"`
+	Did       string    `json:"did"`
+	IP        string    `json:"ip"` // of who reported it
+	At        int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.api_key_leaked".
+func (APIKeyLeaked) MessageKind() string { return "mail.api_key_leaked" }

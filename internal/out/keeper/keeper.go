@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -36,6 +37,8 @@ const (
 type File struct {
 	box     tink.AEAD
 	pepper  secret.Bytes
+	current int
+	peppers map[int]secret.Bytes
 	signer  *Signer
 	created bool
 }
@@ -79,6 +82,12 @@ func (f *File) Created() bool { return f.created }
 
 // Pepper returns the current key of stored hashes.
 func (f *File) Pepper() secret.Bytes { return f.pepper }
+
+// Peppers returns all keys of stored hashes by their number, and the number of the
+// current one.
+func (f *File) Peppers() (current int, known map[int]secret.Bytes) {
+	return f.current, maps.Clone(f.peppers)
+}
 
 // Signer returns what signs with keys derived from the file.
 func (f *File) Signer() *Signer { return f.signer }
@@ -154,7 +163,11 @@ func parse(raw []byte) (*File, error) {
 	if err != nil {
 		return nil, errors.New("no key can be derived from its peppers")
 	}
-	return &File{box: box, pepper: peppers[0], signer: signer}, nil
+	f := &File{box: box, pepper: peppers[0], current: doc.Peppers[0].ID, peppers: map[int]secret.Bytes{}, signer: signer}
+	for i, p := range doc.Peppers {
+		f.peppers[p.ID] = peppers[i]
+	}
+	return f, nil
 }
 
 func parseSealing(raw json.RawMessage) (tink.AEAD, error) {

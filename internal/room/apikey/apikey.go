@@ -5,6 +5,9 @@ package apikey
 
 import (
 	"context"
+	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -22,6 +25,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/token"
 	"github.com/keyhold/keyhold/internal/base/tx"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/lease"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 )
 
@@ -61,6 +65,11 @@ const (
 	Disabled Status = "disabled"
 )
 
+// Never is when a key without an end ends: for comparing and sorting.
+//
+// It is the last millisecond of the year 9999.
+func Never() time.Time { return time.UnixMilli(253402300799999).UTC() }
+
 // Key is the record of an API key. Its secret half, the token, is shown once and
 // stored as a keyed hash.
 type Key struct {
@@ -68,24 +77,111 @@ type Key struct {
 	Workspace   id.Workspace
 	TokenID     string // public part of the token
 	TokenHash   []byte
+	Pepper      int // under which the hash is; 0 if it is not known
 	Name        string
 	Type        Type
 	Permissions auth.Permissions // for Admin keys; empty for the other types
 	CreatedAt   time.Time
-	ExpiresAt   time.Time // zero for never
+	IssuedAt    time.Time // of the present token
+	ExpiresAt   time.Time // as it was asked for; zero for never
+	EndsAt      time.Time // as the workspace's limit leaves it; Never for never
+	WarnAt      time.Time // when its watchers are warned next that it ends; Never for not any more
 	DisabledAt  time.Time // zero unless it is disabled
+	LeakedAt    time.Time // zero unless it was reported as leaked
+	AllowedIPs  []netip.Prefix
 	CreatedBy   activity.Party
+	Root        id.User // the person at the root of the creations; "" for the system
+	LastUse     Use
+	Retiring    Retiring
+	Revision    int64 // counts changes, from 1
 }
+
+// Use is when and from where a key was last used, as far as it was written: at most
+// UsageInterval late. The zero value says never.
+type Use struct {
+	At    time.Time
+	IP    string
+	Agent string
+}
+
+// Retiring is the token that a reset leaves good for a while. The zero value says
+// that there is none.
+type Retiring struct {
+	TokenID   string
+	TokenHash []byte
+	Pepper    int
+	EndsAt    time.Time
+}
+
+// Active says whether the retiring token is still good at now.
+func (r Retiring) Active(now time.Time) bool { return r.TokenID != "" && now.Before(r.EndsAt) }
 
 // Status returns the key's status at now.
 func (k Key) Status(now time.Time) Status {
 	if !k.DisabledAt.IsZero() {
 		return Disabled
 	}
-	if !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) {
+	if !now.Before(k.EndsAt) {
 		return Expired
 	}
 	return Active
+}
+
+// Allows says whether the key may be used from the address; without a list, from
+// everywhere.
+func (k Key) Allows(ip string) bool { return allows(k.AllowedIPs, ip) }
+
+func allows(list []netip.Prefix, ip string) bool {
+	if len(list) == 0 {
+		return true
+	}
+	a, err := netip.ParseAddr(ip)
+	return err == nil && slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
+}
+
+// Standing returns what the key may do at now with the token of that public id, ""
+// for the key as such: nothing if it is not good, and nothing with API keys if the
+// token is retiring.
+func (k Key) Standing(tokenID string, now time.Time) auth.Standing {
+	if k.Status(now) != Active {
+		return auth.Standing{}
+	}
+	switch {
+	case tokenID == "" || tokenID == k.TokenID:
+		return auth.Standing{Active: true, Permissions: k.Permissions}
+	case tokenID == k.Retiring.TokenID && k.Retiring.Active(now):
+		return auth.Standing{Active: true, Permissions: k.Permissions.Without(auth.APIKeysWrite)}
+	}
+	return auth.Standing{}
+}
+
+// subjects are what depends on the key's tokens (see package lease).
+func (k Key) subjects() []string {
+	out := []string{lease.Token(k.TokenID)}
+	if k.Retiring.TokenID != "" {
+		out = append(out, lease.Token(k.Retiring.TokenID))
+	}
+	return out
+}
+
+// Subjects names what whoever stops the key from outside this room withdraws.
+func Subjects(k Key) []string { return k.subjects() }
+
+func (k Key) party() activity.Party {
+	return activity.Party{Type: "api_key", ID: string(k.ID), Name: k.Name}
+}
+
+// End returns when a key ends that was asked to expire then, zero for never, and
+// whose token was issued then, in a workspace with that limit in days, 0 for none.
+func End(expires, issued time.Time, maxDays int) time.Time {
+	end := Never()
+	if !expires.IsZero() {
+		end = expires
+	}
+	if cap := issued.AddDate(0, 0, maxDays); maxDays > 0 && cap.Before(end) {
+		end = cap
+	}
+	return end
 }
 
 // NewKey is what a key is made from. Name and Type are required. Permissions nil
@@ -94,55 +190,117 @@ type NewKey struct {
 	Name        string
 	Type        Type
 	Permissions []string
-	ExpiresAt   time.Time // zero for never
+	ExpiresAt   time.Time // zero for never, or as long as the workspace allows
+	AllowedIPs  []string  // addresses or CIDRs; empty for everywhere
 }
 
-// Query says which keys are wanted.
+// Query says which keys are wanted. Zero fields do not filter.
 type Query struct {
-	Type Type
-	Page page.Request
+	Begins        string // of the name; or a whole token id
+	Type          Type
+	Status        Status
+	ExpiresBefore time.Time
+	UnusedSince   time.Time // not used at or after
+	NeverUsed     bool
+	CreatorLeft   bool      // the person at the root is gone, suspended, or no administrator
+	CreatedBy     id.APIKey // made with this key
+	Now           time.Time // what Status is asked for; set by List
+	Page          page.Request
 }
 
 // The names by which keys are sorted. The default is SortName.
 const (
 	SortName    = "name"
 	SortCreated = "created_at"
+	SortExpires = "expires_at"
+	SortLastUse = "last_used"
 )
 
 // Sorts lists the names by which keys are sorted.
-func Sorts() []string { return []string{SortName, SortCreated} }
+func Sorts() []string { return []string{SortName, SortCreated, SortExpires, SortLastUse} }
 
 // Tx is the storage that this room needs.
 type Tx interface {
 	activity.GateTx
 	outbox.Tx
+	tx.Latches
+	lease.Tx
 	InsertAPIKey(ctx context.Context, k Key) error
+	// UpdateAPIKey writes all that can change of a key, and counts the change.
+	UpdateAPIKey(ctx context.Context, k Key) error
+	// DeleteAPIKey removes the key; how it was used is removed later.
+	DeleteAPIKey(ctx context.Context, w id.Workspace, k id.APIKey, now time.Time) error
+	// LockAPIKey keeps others from changing the key until the transaction ends, and
+	// returns it.
+	LockAPIKey(ctx context.Context, w id.Workspace, k id.APIKey) (Key, bool, error)
 	FindAPIKey(ctx context.Context, w id.Workspace, k id.APIKey) (Key, bool, error)
-	// FindAPIKeyByTokenID finds over all workspaces: a token says by itself where
-	// it belongs.
-	FindAPIKeyByTokenID(ctx context.Context, tokenID string) (Key, bool, error)
+	// FindAPIKeyByTokenID finds over all workspaces, and finds retiring tokens too:
+	// a token says by itself where it belongs.
+	FindAPIKeyByTokenID(ctx context.Context, tokenID string) (Key, Place, bool, error)
 	ListAPIKeys(ctx context.Context, w id.Workspace, q Query) (page.Page[Key], error)
-	// ListOwners returns the addresses of the workspace's owners and its name.
+	// ListDescendants lists the keys that were made with a key, and with those: at
+	// most limit, in the order of their names. Disabled and expired ones are among them.
+	ListDescendants(ctx context.Context, w id.Workspace, k id.APIKey, limit int) ([]Key, error)
+	// ListKeyWatchers returns who is told of what happens to the workspace's API keys:
+	// owners and administrators with api_keys.write, and the user that is named. It
+	// returns the workspace's name too.
+	ListKeyWatchers(ctx context.Context, w id.Workspace, and id.User) ([]outbox.Recipient, string, error)
+	// ListOwners returns the addresses of the workspace's owners and its name;
+	// ListKeyOwners besides that of the user that is named, if they are an administrator.
 	ListOwners(ctx context.Context, w id.Workspace) ([]outbox.Recipient, string, error)
+	ListKeyOwners(ctx context.Context, w id.Workspace, and id.User) ([]outbox.Recipient, string, error)
+	// APIKeyMaxDays returns the workspace's limit of a key's life, 0 for none.
+	APIKeyMaxDays(ctx context.Context, w id.Workspace) (int, error)
+	UsageTx
+	ExpiryTx
 }
 
-// Config is what the room is made from. Pepper is the key of the stored hashes;
-// it is kept outside the database.
+// Place is the workspace that a token belongs to.
+type Place struct {
+	ID        id.Workspace
+	Name      string
+	Suspended bool
+}
+
+// Peppers are the keys of the stored hashes, by number; they are kept outside the
+// database. New hashes are under Current.
+type Peppers struct {
+	Current int
+	Known   map[int]secret.Bytes
+}
+
+// Leases says whether what is kept in memory may be answered from (lease.Holder).
+type Leases interface{ Live() bool }
+
+// Config is what the room is made from. Cache and Leases may be nil: then every
+// token is looked up in the database.
 type Config struct {
-	Store  tx.Runner[Tx]
-	Clock  clock.Clock
-	Pepper secret.Bytes
+	Store   tx.Runner[Tx]
+	Clock   clock.Clock
+	Peppers Peppers
+	Cache   *Cache
+	Leases  Leases
+	// Rate is how many requests a key may make in a minute, 0 for no limit; Burst is
+	// how many of them at once.
+	Rate, Burst int
 }
 
 // Service is the room's door. Use New.
 type Service struct {
-	gate   activity.Gate[Tx]
-	pepper secret.Bytes
+	gate    activity.Gate[Tx]
+	c       Config
+	hashes  hashes
+	reports limiter
 }
 
 // New returns the room.
 func New(c Config) *Service {
-	return &Service{gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, pepper: c.Pepper}
+	s := &Service{gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, c: c, reports: newLimiter(reportsPerMinute, reportsPerMinute)}
+	s.hashes.use(c.Peppers)
+	if c.Cache != nil {
+		c.Cache.limit(c.Rate, c.Burst)
+	}
+	return s
 }
 
 // Create issues a key and returns its token, which nobody can read again. The
@@ -152,31 +310,43 @@ func New(c Config) *Service {
 func (s *Service) Create(ctx context.Context, by auth.Caller, n NewKey) (Key, token.Token, error) {
 	var k Key
 	var t token.Token
+	var hash stored
 	kind, known := n.Type.kind()
 	if known {
 		t = token.Issue(kind)
+		hash = s.hashes.make(t)
 	}
 	attempt := activity.Attempt{Action: "api_key.create", Need: auth.APIKeysWrite}
-	err := s.gate.Write(ctx, by, attempt, func(ctx context.Context, tx Tx, standing auth.Standing, now time.Time) (*fault.Error, error) {
-		var f *fault.Error
-		if k, f = n.key(standing, now); f != nil {
+	err := s.gate.Write(ctx, by, attempt, func(ctx context.Context, tx Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
+		// Whoever stops the keys that somebody made takes the same latch: no key comes
+		// after it that was begun before.
+		standing, f, err := s.behindLatch(ctx, tx, by, attempt, now)
+		if f != nil || err != nil {
+			return f, err
+		}
+		maxDays, err := tx.APIKeyMaxDays(ctx, by.Workspace)
+		if err != nil {
+			return nil, err
+		}
+		if k, f = n.key(standing, maxDays, now); f != nil {
 			return f, nil
 		}
-		if f := mayIssue(by, k, standing, now); f != nil {
+		if f := mayIssue(by, k.Type, standing, now); f != nil {
 			return f, activity.Refuse(ctx, tx, by, attempt, f.Code, now)
 		}
-		k.Workspace, k.TokenID, k.TokenHash = by.Workspace, t.ID, t.Hash(s.pepper)
+		k.Workspace, k.TokenID, k.TokenHash, k.Pepper = by.Workspace, t.ID, hash.hash, hash.pepper
 		k.CreatedBy = activity.Party{Type: string(by.Kind), ID: by.Identity(), Name: by.Name}
+		if k.Root, err = rootOf(ctx, tx, by); err != nil {
+			return nil, err
+		}
 		if err := tx.InsertAPIKey(ctx, k); err != nil {
 			return nil, err
 		}
-		if err := tellOwners(ctx, tx, by, k, now); err != nil {
+		if err := tellCreated(ctx, tx, by, k, now); err != nil {
 			return nil, err
 		}
 		once.Note(ctx, string(k.ID))
-		return nil, activity.Append(ctx, tx, by, activity.Event{
-			Action: "api_key.create", Detail: string(k.Type), Target: activity.Party{Type: "api_key", ID: string(k.ID), Name: k.Name}, User: by.User,
-		}, now)
+		return nil, activity.Append(ctx, tx, by, activity.Event{Action: "api_key.create", Detail: string(k.Type), Target: k.party(), User: by.User}, now)
 	})
 	if err != nil {
 		return Key{}, token.Token{}, err
@@ -184,55 +354,165 @@ func (s *Service) Create(ctx context.Context, by auth.Caller, n NewKey) (Key, to
 	return k, t, nil
 }
 
+// behindLatch takes the latch under which people leave and keys are made and
+// stopped, and reads the caller's standing behind it.
+func (s *Service) behindLatch(ctx context.Context, t Tx, by auth.Caller, a activity.Attempt, now time.Time) (auth.Standing, *fault.Error, error) {
+	if err := t.Latch(ctx, string(by.Workspace)+"/owners"); err != nil {
+		return auth.Standing{}, nil, err
+	}
+	standing, err := t.CallerStanding(ctx, by, now)
+	if err != nil {
+		return auth.Standing{}, nil, err
+	}
+	if f := auth.Check(by, standing, a.Need); f != nil {
+		return auth.Standing{}, f, activity.Refuse(ctx, t, by, a, f.Code, now)
+	}
+	return standing, nil, nil
+}
+
+// rootOf returns the person at the root of what the caller makes.
+func rootOf(ctx context.Context, t Tx, by auth.Caller) (id.User, error) {
+	if by.Kind != auth.APIKey {
+		return by.User, nil
+	}
+	k, _, err := t.FindAPIKey(ctx, by.Workspace, by.APIKey)
+	return k.Root, err
+}
+
 // mayIssue is the rule of PRODUCT 1 for keys: nobody rises by a key.
-func mayIssue(by auth.Caller, k Key, standing auth.Standing, now time.Time) *fault.Error {
-	if k.Type != Admin {
+func mayIssue(by auth.Caller, t Type, standing auth.Standing, now time.Time) *fault.Error {
+	if t != Admin {
 		return nil
 	}
 	if !standing.Permissions.Covers(auth.All()) {
-		return fault.Forbidden("beyond_your_permissions", "Creating an Admin key needs all permissions.")
+		return fault.Forbidden("beyond_your_permissions", "Creating or resetting an Admin key needs all permissions.")
 	}
 	return auth.CheckStepUp(by, now)
 }
 
 // key checks the fields and returns the key without token and creator.
-func (n NewKey) key(standing auth.Standing, now time.Time) (Key, *fault.Error) {
-	k := Key{ID: id.New[id.KindAPIKey](now), Name: strings.TrimSpace(norm.NFC.String(n.Name)), Type: n.Type, CreatedAt: now, ExpiresAt: n.ExpiresAt}
-	var fields []fault.Field
-	wrong := func(name, message string) { fields = append(fields, fault.Field{Name: name, Message: message}) }
-	switch count := utf8.RuneCountInString(k.Name); {
-	case count == 0:
-		wrong("name", "is needed")
-	case count > 100:
-		wrong("name", "is too long: at most 100 characters")
-	case !utf8.ValidString(k.Name) || strings.ContainsFunc(k.Name, unicode.IsControl):
-		wrong("name", "holds a character that is not allowed")
-	}
+func (n NewKey) key(standing auth.Standing, maxDays int, now time.Time) (Key, *fault.Error) {
+	var c checker
+	k := Key{ID: id.New[id.KindAPIKey](now), Type: n.Type, CreatedAt: now, IssuedAt: now, ExpiresAt: n.ExpiresAt, Revision: 1}
+	k.Name = c.name(n.Name)
 	if _, known := n.Type.kind(); !known {
-		wrong("type", "must be admin, shared_mobile or clients")
+		c.wrong("type", "must be admin, shared_mobile or clients")
 	}
-	if !n.ExpiresAt.IsZero() && !now.Before(n.ExpiresAt) {
-		wrong("expires_at", "is in the past")
-	}
+	c.expiry(k, maxDays, now)
+	k.EndsAt = End(k.ExpiresAt, k.IssuedAt, maxDays)
+	k.WarnAt = NextWarning(k.EndsAt, now)
+	k.AllowedIPs = c.allowedIPs(n.AllowedIPs)
 	switch set, unknown, ok := auth.ParsePermissions(n.Permissions); {
 	case !ok:
-		wrong("permissions", "holds an unknown permission: "+unknown)
+		c.wrong("permissions", "holds an unknown permission: "+unknown)
 	case n.Type != Admin && len(set) > 0:
-		wrong("permissions", "belong to Admin keys only")
+		c.wrong("permissions", "belong to Admin keys only")
 	case n.Type == Admin && n.Permissions == nil:
 		k.Permissions = standing.Permissions
 	case n.Type == Admin && len(set) == 0:
-		wrong("permissions", "must hold at least one permission")
+		c.wrong("permissions", "must hold at least one permission")
 	default:
 		k.Permissions = set
 	}
-	if len(fields) > 0 {
-		return Key{}, fault.Invalid("invalid_fields", "Some fields need your attention.", fields...)
+	if f := c.fault(); f != nil {
+		return Key{}, f
 	}
 	return k, nil
 }
 
-func tellOwners(ctx context.Context, t Tx, by auth.Caller, k Key, now time.Time) error {
+// checker gathers the fields at fault.
+type checker struct{ fields []fault.Field }
+
+func (c *checker) wrong(name, message string) {
+	c.fields = append(c.fields, fault.Field{Name: name, Message: message})
+}
+
+func (c *checker) fault() *fault.Error {
+	if len(c.fields) == 0 {
+		return nil
+	}
+	return fault.Invalid("invalid_fields", "Some fields need your attention.", c.fields...)
+}
+
+func (c *checker) name(s string) string {
+	s = strings.TrimSpace(norm.NFC.String(s))
+	switch count := utf8.RuneCountInString(s); {
+	case count == 0:
+		c.wrong("name", "is needed")
+	case count > 100:
+		c.wrong("name", "is too long: at most 100 characters")
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		c.wrong("name", "holds a character that is not allowed")
+	}
+	return s
+}
+
+// expiry checks when the key's present token is to expire.
+func (c *checker) expiry(k Key, maxDays int, now time.Time) {
+	switch {
+	case k.ExpiresAt.IsZero():
+	case !now.Before(k.ExpiresAt):
+		c.wrong("expires_at", "is in the past")
+	case !k.ExpiresAt.Before(Never()):
+		c.wrong("expires_at", "is too late: leave it out for a key that does not expire")
+	case maxDays > 0 && k.ExpiresAt.After(End(time.Time{}, k.IssuedAt, maxDays)):
+		c.wrong("expires_at", "is too late: the workspace allows a token "+strconv.Itoa(maxDays)+" days")
+	}
+}
+
+// maxAllowedIPs bounds a key's list.
+const maxAllowedIPs = 50
+
+// allowedIPs reads addresses and networks, sorted and each once.
+func (c *checker) allowedIPs(list []string) []netip.Prefix {
+	if len(list) > maxAllowedIPs {
+		c.wrong("allowed_ips", "holds too many: at most "+strconv.Itoa(maxAllowedIPs))
+		return nil
+	}
+	var out []netip.Prefix
+	for _, s := range list {
+		p, err := netip.ParsePrefix(s)
+		if a, bad := netip.ParseAddr(s); bad == nil && a.Zone() == "" {
+			p, err = a.Prefix(a.BitLen())
+		}
+		if err != nil || p.Addr().Is4In6() {
+			c.wrong("allowed_ips", "holds "+strconv.QuoteToASCII(cut(s, 60))+", which is no address and no CIDR like 192.0.2.0/24 or 2001:db8::/32")
+			return nil
+		}
+		out = append(out, p.Masked())
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
+}
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// ParseAllowedIPs is the inverse of AllowedIPsText. What it cannot read it drops.
+func ParseAllowedIPs(text string) []netip.Prefix {
+	var out []netip.Prefix
+	for s := range strings.FieldsSeq(text) {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// AllowedIPsText returns a list in one text, as the store keeps it.
+func AllowedIPsText(list []netip.Prefix) string {
+	out := make([]string, len(list))
+	for i, p := range list {
+		out[i] = p.String()
+	}
+	return strings.Join(out, " ")
+}
+
+func tellCreated(ctx context.Context, t Tx, by auth.Caller, k Key, now time.Time) error {
 	owners, workspace, err := t.ListOwners(ctx, k.Workspace)
 	if err != nil {
 		return err
@@ -252,7 +532,8 @@ func tellOwners(ctx context.Context, t Tx, by auth.Caller, k Key, now time.Time)
 func (s *Service) List(ctx context.Context, by auth.Caller, q Query) (page.Page[Key], error) {
 	q.Page = q.Page.Bounded()
 	var out page.Page[Key]
-	err := s.gate.Read(ctx, by, activity.Attempt{Action: "api_key.list", Need: auth.APIKeysRead}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "api_key.list", Need: auth.APIKeysRead}, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) error {
+		q.Now = now
 		var err error
 		out, err = t.ListAPIKeys(ctx, by.Workspace, q)
 		return err
@@ -268,17 +549,42 @@ func unknownKey() *fault.Error {
 // Find returns a key. The caller needs api_keys.read.
 func (s *Service) Find(ctx context.Context, by auth.Caller, key id.APIKey) (Key, error) {
 	var k Key
-	attempt := activity.Attempt{Action: "api_key.find", Need: auth.APIKeysRead, Target: activity.Party{Type: "api_key", ID: string(key)}}
-	err := s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
-		var found bool
-		var err error
-		k, found, err = t.FindAPIKey(ctx, by.Workspace, key)
-		if err == nil && !found {
-			return unknownKey()
-		}
-		return err
+	err := s.look(ctx, by, "api_key.find", key, func(_ context.Context, _ Tx, found Key) error {
+		k = found
+		return nil
 	})
 	return k, err
+}
+
+// look runs fn on a key for whom has api_keys.read.
+func (s *Service) look(ctx context.Context, by auth.Caller, action string, key id.APIKey, fn func(ctx context.Context, t Tx, k Key) error) error {
+	attempt := activity.Attempt{Action: action, Need: auth.APIKeysRead, Target: activity.Party{Type: "api_key", ID: string(key)}}
+	return s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+		k, found, err := t.FindAPIKey(ctx, by.Workspace, key)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return unknownKey()
+		}
+		return fn(ctx, t, k)
+	})
+}
+
+// DescendantsLimit is how many descendants are listed at the most.
+const DescendantsLimit = 200
+
+// Descendants returns the keys that were made with a key and with those, disabled
+// and expired ones among them: DescendantsLimit at the most. The caller needs
+// api_keys.read.
+func (s *Service) Descendants(ctx context.Context, by auth.Caller, key id.APIKey) ([]Key, error) {
+	var out []Key
+	err := s.look(ctx, by, "api_key.descendants", key, func(ctx context.Context, t Tx, k Key) error {
+		var err error
+		out, err = t.ListDescendants(ctx, k.Workspace, k.ID, DescendantsLimit)
+		return err
+	})
+	return out, err
 }
 
 // Own returns the key that the caller is. Only API keys may ask.
@@ -294,49 +600,4 @@ func (s *Service) Own(ctx context.Context, by auth.Caller) (Key, error) {
 		return err
 	})
 	return k, err
-}
-
-// Verify returns the caller behind a token that is to open what keys of type want
-// open; by is the anonymous caller of the same request. Unknown, malformed, wrong
-// and expired tokens get one and the same Unauthenticated fault; a good token of
-// another type is told which type is needed, unless its workspace is suspended, and
-// that is recorded.
-func (s *Service) Verify(ctx context.Context, by auth.Caller, text string, want Type) (auth.Caller, error) {
-	presented, ok := token.Parse(text)
-	if !ok {
-		return auth.Caller{}, fault.Unauthenticated()
-	}
-	var k Key
-	err := s.gate.Store.Read(ctx, func(ctx context.Context, t Tx) error {
-		var found bool
-		var err error
-		k, found, err = t.FindAPIKeyByTokenID(ctx, presented.ID)
-		if err == nil && !found {
-			return fault.Unauthenticated()
-		}
-		return err
-	})
-	if err != nil {
-		return auth.Caller{}, err
-	}
-	now := s.gate.Clock.Now()
-	if !secret.New(k.TokenHash).Equal(secret.New(presented.Hash(s.pepper))) || k.Status(now) != Active {
-		return auth.Caller{}, fault.Unauthenticated()
-	}
-	c := by
-	c.Kind, c.Workspace, c.APIKey, c.Name = auth.APIKey, k.Workspace, k.ID, k.Name
-	if k.Type == want {
-		return c, nil
-	}
-	return auth.Caller{}, s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
-		standing, err := t.CallerStanding(ctx, c, now)
-		if err != nil {
-			return nil, err
-		}
-		if !standing.Active { // its workspace is suspended
-			return fault.Unauthenticated(), nil
-		}
-		f := fault.Forbidden("wrong_key_type", "This needs an API key of the type "+string(want)+".")
-		return f, activity.Refuse(ctx, t, c, activity.Attempt{Action: "api_key.use", Target: activity.Party{Type: "api_key", ID: string(k.ID), Name: k.Name}}, f.Code, now)
-	})
 }

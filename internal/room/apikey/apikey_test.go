@@ -40,7 +40,7 @@ func newHouse(t testing.TB) house {
 	d := storetest.SQLite(t)
 	c := clock.NewManual(storetest.Start())
 	w := storetest.Workspace(t, d.Store)
-	room := apikey.New(apikey.Config{Store: store.For[apikey.Tx](d.Store), Clock: c, Pepper: secret.FromString("pepper")})
+	room := apikey.New(apikey.Config{Store: store.For[apikey.Tx](d.Store), Clock: c, Peppers: apikey.Peppers{Current: 1, Known: map[int]secret.Bytes{1: secret.FromString("pepper")}}})
 	return house{d, room, c, w, storetest.Administrator(t, d.Store, w, "owner")}
 }
 
@@ -79,15 +79,16 @@ func TestCreate(t *testing.T) {
 	ends := storetest.Start().Add(time.Hour)
 	k, text := h.issue(t, apikey.NewKey{Name: " Röbot ", Type: apikey.Admin, Permissions: []string{"users.write", "users.read", "users.read"}, ExpiresAt: ends})
 	want := apikey.Key{
-		ID: k.ID, Workspace: h.w, TokenID: k.TokenID, TokenHash: k.TokenHash, Name: "Röbot", Type: apikey.Admin,
-		Permissions: auth.Permissions{auth.UsersRead, auth.UsersWrite}, CreatedAt: storetest.Start(), ExpiresAt: ends,
+		ID: k.ID, Workspace: h.w, TokenID: k.TokenID, TokenHash: k.TokenHash, Pepper: 1, Name: "Röbot", Type: apikey.Admin,
+		Permissions: auth.Permissions{auth.UsersRead, auth.UsersWrite}, CreatedAt: storetest.Start(), IssuedAt: storetest.Start(),
+		ExpiresAt: ends, EndsAt: ends, WarnAt: apikey.Never(), Root: h.by.User, Revision: 1,
 		CreatedBy: activity.Party{Type: "administrator", ID: string(h.by.User), Name: h.by.Name},
 	}
 	if diff := cmp.Diff(want, k); diff != "" {
 		t.Errorf("Create() (-want +got):\n%s", diff)
 	}
 	c, err := h.Verify(t.Context(), nobody(), text, apikey.Admin)
-	caller := auth.Caller{Kind: auth.APIKey, Workspace: h.w, APIKey: k.ID, Name: "Röbot", IP: "192.0.2.4", Agent: "robot/2", RequestID: "req_use"}
+	caller := auth.Caller{Kind: auth.APIKey, Workspace: h.w, APIKey: k.ID, Token: k.TokenID, Name: "Röbot", IP: "192.0.2.4", Agent: "robot/2", RequestID: "req_use"}
 	if diff := cmp.Diff(caller, c); err != nil || diff != "" {
 		t.Errorf("Verify() error %v (-want +got):\n%s", err, diff)
 	}
@@ -273,7 +274,7 @@ func TestVerify_refuses(t *testing.T) {
 		c, err := h.Verify(t.Context(), nobody(), s, apikey.Admin)
 		refused(t, what, c, err)
 	}
-	elsewhere := apikey.New(apikey.Config{Store: store.For[apikey.Tx](h.Store), Clock: h.clock, Pepper: secret.FromString("another pepper")})
+	elsewhere := apikey.New(apikey.Config{Store: store.For[apikey.Tx](h.Store), Clock: h.clock, Peppers: apikey.Peppers{Current: 1, Known: map[int]secret.Bytes{1: secret.FromString("another pepper")}}})
 	c, err := elsewhere.Verify(t.Context(), nobody(), text, apikey.Admin)
 	refused(t, "a token under another pepper", c, err)
 	if _, err := h.Verify(t.Context(), nobody(), text, apikey.Admin); err != nil {

@@ -30,6 +30,7 @@ type Workspace struct {
 	// CheckpointEmail gets a checkpoint of the activity record every hour in which
 	// something happened; empty for nobody.
 	CheckpointEmail string
+	APIKeyMaxDays   int       // how long an API key's token may live; 0 for no limit
 	SuspendedAt     time.Time // zero unless the workspace is suspended
 	Revision        int64     // counts changes of the settings, from 1
 	CreatedAt       time.Time

@@ -2,12 +2,14 @@ package directory
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/lease"
 )
 
 // WorkspaceTx is the storage of a workspace's settings and suspension.
@@ -18,6 +20,10 @@ type WorkspaceTx interface {
 	SuspendWorkspace(ctx context.Context, w id.Workspace, since time.Time) error
 	// EndWorkspaceSessions ends all sessions and returns how many there were.
 	EndWorkspaceSessions(ctx context.Context, w id.Workspace, now time.Time) (int64, error)
+	// LimitAPIKeys brings the ends of all the workspace's API keys to the limit in days,
+	// 0 for none.
+	LimitAPIKeys(ctx context.Context, w id.Workspace, maxDays int) error
+	lease.Tx
 }
 
 // Settings are changes of a workspace's settings; nil leaves a field as it is.
@@ -26,7 +32,11 @@ type Settings struct {
 	Language        *string // BCP 47, empty for English
 	Timezone        *string // IANA, empty for UTC
 	CheckpointEmail *string // empty for nobody
+	APIKeyMaxDays   *int    // 0 for no limit
 }
+
+// MaxAPIKeyDays bounds the limit of an API key's life: ten years.
+const MaxAPIKeyDays = 3650
 
 // apply checks the fields and returns the workspace as it will be, and the names of
 // what changes.
@@ -51,6 +61,13 @@ func (s Settings) apply(w Workspace) (Workspace, []string, *fault.Error) {
 		}
 		return c.email(name, s)
 	})
+	if d := s.APIKeyMaxDays; d != nil && *d != w.APIKeyMaxDays {
+		if *d < 0 || *d > MaxAPIKeyDays {
+			c.wrong("api_key_max_days", "must be between 0, for no limit, and "+strconv.Itoa(MaxAPIKeyDays))
+		}
+		w.APIKeyMaxDays = *d
+		changed = append(changed, "api_key_max_days")
+	}
 	if f := c.fault(); f != nil {
 		f.Code, f.Public = "invalid_workspace", "The settings were not saved."
 		return Workspace{}, nil, f
@@ -115,6 +132,14 @@ func (s *Service) UpdateWorkspace(ctx context.Context, by auth.Caller, c Setting
 		if err := t.UpdateWorkspace(ctx, next); err != nil {
 			return nil, err
 		}
+		if next.APIKeyMaxDays != old.APIKeyMaxDays {
+			if err := t.LimitAPIKeys(ctx, next.ID, next.APIKeyMaxDays); err != nil {
+				return nil, err
+			}
+		}
+		if err := t.Withdraw(ctx, lease.Workspace(next.ID)); err != nil {
+			return nil, err
+		}
 		w = next
 		return nil, activity.Append(ctx, t, by, activity.Event{Action: attempt.Action, Detail: joinNames(changed), Target: workspaceParty(next)}, now)
 	})
@@ -142,6 +167,7 @@ func (s *Service) turnWorkspace(ctx context.Context, by auth.Caller, action stri
 	err := s.gate.Write(ctx, by, activity.Attempt{Action: action}, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
 		var err error
 		if w, err = ownWorkspace(ctx, t, by); err != nil || w.SuspendedAt.IsZero() != suspend {
+			t.AwaitWithdrawals()
 			return nil, err
 		}
 		w.SuspendedAt = time.Time{}
@@ -154,7 +180,10 @@ func (s *Service) turnWorkspace(ctx context.Context, by auth.Caller, action stri
 		if err := t.SuspendWorkspace(ctx, w.ID, w.SuspendedAt); err != nil {
 			return nil, err
 		}
-		return nil, activity.Append(ctx, t, by, activity.Event{Action: action, Target: workspaceParty(w)}, now)
+		if err := activity.Append(ctx, t, by, activity.Event{Action: action, Target: workspaceParty(w)}, now); err != nil {
+			return nil, err
+		}
+		return nil, t.Withdraw(ctx, lease.Workspace(w.ID))
 	})
 	return w, err
 }

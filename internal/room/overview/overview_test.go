@@ -262,7 +262,7 @@ func TestDashboard_attention(t *testing.T) {
 		}
 		key := func(name string, expires int64, creator id.User) {
 			k := storetest.APIKey(t, d.Store, r.w, auth.UsersRead)
-			storetest.Exec(t, d, `UPDATE apikey SET name = $2, expires_at = $3, created_by_id = $4 WHERE id = $1`, string(k.APIKey), name, expires, string(creator))
+			storetest.Exec(t, d, `UPDATE apikey SET name = $2, expires_at = $3, ends_at = CASE WHEN $3 = 0 THEN ends_at ELSE $3 END, created_by_id = $4 WHERE id = $1`, string(k.APIKey), name, expires, string(creator))
 		}
 		gone, quiet := storetest.User(t, d.Store, r.w, "gone"), storetest.User(t, d.Store, r.w, "quiet")
 		storetest.Exec(t, d, `UPDATE directory_user SET suspended_at = 1 WHERE id IN ($1, $2)`, string(gone.ID), string(quiet.ID))

@@ -183,7 +183,7 @@ func TestRemoveAdministrator(t *testing.T) {
 	owner, other := h.enter(t, ada).Caller, h.enter(t, bob)
 	app := h.enterApp(t, "bob@example.org")
 	link := h.issue(t, "bob@example.org")
-	keys := apikey.New(apikey.Config{Store: store.For[apikey.Tx](h.Store), Clock: h.clock, Pepper: secret.FromString("pepper")})
+	keys := apikey.New(apikey.Config{Store: store.For[apikey.Tx](h.Store), Clock: h.clock, Peppers: apikey.Peppers{Current: 1, Known: map[int]secret.Bytes{1: secret.FromString("pepper")}}})
 	k, _, err := keys.Create(t.Context(), other.Caller, apikey.NewKey{Name: "Bob's robot", Type: apikey.Admin})
 	if err != nil {
 		t.Fatal(err)
@@ -467,7 +467,7 @@ func TestNobodyRises(t *testing.T) {
 	owner := h.enter(t, ada).Caller
 	keyAdministrator := storetest.Administrator(t, h.Store, h.w, "key", auth.UsersRead, auth.UsersWrite)
 	room := directory.New(store.For[directory.Tx](h.Store), h.clock)
-	keys := apikey.New(apikey.Config{Store: store.For[apikey.Tx](h.Store), Clock: h.clock, Pepper: secret.FromString("pepper")})
+	keys := apikey.New(apikey.Config{Store: store.For[apikey.Tx](h.Store), Clock: h.clock, Peppers: apikey.Peppers{Current: 1, Known: map[int]secret.Bytes{1: secret.FromString("pepper")}}})
 	robot := storetest.APIKey(t, h.Store, h.w, all()...)
 	narrow := storetest.APIKey(t, h.Store, h.w, auth.AdministratorsRead, auth.AdministratorsWrite, auth.UsersRead, auth.UsersWrite, auth.APIKeysWrite)
 	grand := storetest.Administrator(t, h.Store, h.w, "grand", all()...)

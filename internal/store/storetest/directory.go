@@ -169,7 +169,7 @@ func createdAPIKeys(t *testing.T, d Database) {
 	ada, bob := User(t, d.Store, w, "ada"), User(t, d.Store, w, "bob")
 	issue := func(w id.Workspace, name, creator string) apikey.Key {
 		k := apikey.Key{
-			ID: id.New[id.KindAPIKey](Start()), Workspace: w, Name: name, Type: apikey.Admin, TokenHash: []byte{1}, CreatedAt: Start(),
+			EndsAt: apikey.Never(), WarnAt: apikey.Never(), ID: id.New[id.KindAPIKey](Start()), Workspace: w, Name: name, Type: apikey.Admin, TokenHash: []byte{1}, CreatedAt: Start(),
 			CreatedBy: activity.Party{ID: creator},
 		}
 		k.TokenID = string(k.ID)
@@ -182,7 +182,7 @@ func createdAPIKeys(t *testing.T, d Database) {
 	issue(w, "not hers", string(bob.ID))
 	issue(other, "elsewhere", string(ada.ID))
 	over := issue(w, "over", string(ada.ID))
-	Exec(t, d, `UPDATE apikey SET expires_at = 1 WHERE id = $1`, string(over.ID))
+	Exec(t, d, `UPDATE apikey SET expires_at = 1, ends_at = 1 WHERE id = $1`, string(over.ID))
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
 		if stopped, err := tx.StopAPIKey(ctx, w, second.ID, Start()); err != nil || !stopped {
 			t.Errorf("StopAPIKey() = %v (%v), want true", stopped, err)

@@ -80,7 +80,7 @@ func User(t testing.TB, s *store.Store, w id.Workspace, name string) directory.U
 func APIKey(t testing.TB, s *store.Store, w id.Workspace, permissions ...auth.Permission) auth.Caller {
 	t.Helper()
 	k := apikey.Key{
-		ID: id.New[id.KindAPIKey](Start()), Workspace: w, Name: "Robot", Type: apikey.Admin, Permissions: permissions,
+		EndsAt: apikey.Never(), WarnAt: apikey.Never(), ID: id.New[id.KindAPIKey](Start()), Workspace: w, Name: "Robot", Type: apikey.Admin, Permissions: permissions,
 		TokenHash: []byte("hash"), CreatedAt: Start(), ExpiresAt: Start().Add(24 * time.Hour),
 	}
 	k.TokenID = string(k.ID)
@@ -113,7 +113,7 @@ func Revoke(t testing.TB, d Database, by auth.Caller) {
 	t.Helper()
 	query, key := `UPDATE signin_session SET ended_at = 1 WHERE id = $1`, string(by.Session)
 	if by.Kind == auth.APIKey {
-		query, key = `UPDATE apikey SET expires_at = 1 WHERE id = $1`, string(by.APIKey)
+		query, key = `UPDATE apikey SET expires_at = 1, ends_at = 1 WHERE id = $1`, string(by.APIKey)
 	}
 	Exec(t, d, query, key)
 }

@@ -168,7 +168,7 @@ func pageAPIKeys(t *testing.T, d Database) {
 	names, moments := map[string]string{}, map[string]string{}
 	for i := range 25 {
 		k := apikey.Key{
-			ID: id.New[id.KindAPIKey](Start()), Workspace: w, TokenHash: []byte{1}, Type: apikey.Types()[i%3],
+			EndsAt: apikey.Never(), WarnAt: apikey.Never(), ID: id.New[id.KindAPIKey](Start()), Workspace: w, TokenHash: []byte{1}, Type: apikey.Types()[i%3],
 			Name: []string{"Robot", "röbot", "Zeta", "alpha"}[i%4], CreatedAt: Start().Add(time.Duration(i%3) * time.Second),
 		}
 		k.TokenID = string(k.ID)

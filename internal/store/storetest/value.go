@@ -86,10 +86,11 @@ func apiKeyRoundTrip(t *testing.T, d Database) {
 	w := Workspace(t, d.Store)
 	for _, k := range []apikey.Key{
 		{
-			Type: apikey.Admin, Permissions: auth.All(), ExpiresAt: Start().Add(time.Hour), TokenHash: allBytes(),
+			Type: apikey.Admin, Permissions: auth.All(), ExpiresAt: Start().Add(time.Hour), EndsAt: Start().Add(time.Minute), WarnAt: Start(), TokenHash: allBytes(),
+			Pepper: 7, Root: "user_x", IssuedAt: Start(), AllowedIPs: apikey.ParseAllowedIPs("192.0.2.0/24 2001:db8::/32"), Revision: 3,
 			CreatedBy: activity.Party{Type: "administrator", ID: "user_x", Name: "Ada"},
 		},
-		{Type: apikey.Clients, TokenHash: []byte{0}},
+		{Type: apikey.Clients, TokenHash: []byte{0}, EndsAt: apikey.Never(), WarnAt: apikey.Never(), IssuedAt: Start()},
 	} {
 		k.ID, k.Workspace, k.Name, k.CreatedAt = id.New[id.KindAPIKey](Start()), w, "Röbot", Start()
 		k.TokenID = string(k.ID)
@@ -99,7 +100,7 @@ func apiKeyRoundTrip(t *testing.T, d Database) {
 			if byID, _, err = tx.FindAPIKey(ctx, w, k.ID); err != nil {
 				return err
 			}
-			byToken, _, err = tx.FindAPIKeyByTokenID(ctx, k.TokenID)
+			byToken, _, _, err = tx.FindAPIKeyByTokenID(ctx, k.TokenID)
 			return err
 		})
 		same(t, "the key, by id", byID, k)
@@ -269,7 +270,7 @@ func absent(t *testing.T, d Database) {
 			"another workspace's user id":       func() (bool, error) { return tx.UserNameTaken(ctx, other, "ada", "") },
 			"another workspace's e-mail":        func() (bool, error) { return tx.UserEmailTaken(ctx, other, "ada@example.org", "") },
 			"a workspace":                       func() (bool, error) { _, found, err := tx.FindWorkspace(ctx, "ws_none"); return found, err },
-			"a token":                           func() (bool, error) { _, found, err := tx.FindAPIKeyByTokenID(ctx, "none"); return found, err },
+			"a token":                           func() (bool, error) { _, _, found, err := tx.FindAPIKeyByTokenID(ctx, "none"); return found, err },
 			"a passkey":                         func() (bool, error) { _, found, err := tx.FindPasskey(ctx, []byte("none")); return found, err },
 			"a session":                         func() (bool, error) { _, found, err := tx.FindSession(ctx, []byte("none")); return found, err },
 			"a link":                            func() (bool, error) { _, found, err := tx.FindSetupLink(ctx, []byte("none")); return found, err },

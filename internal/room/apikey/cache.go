@@ -1,0 +1,390 @@
+package apikey
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/lease"
+)
+
+// Cache keeps the keys that were used in memory, a million of them in some 200 MB,
+// with what they may still spend and how often they were used since the last flush.
+// It knows nothing of whether it may be answered from: that is the lease's. It is
+// safe for use by several goroutines. Use NewCache.
+type Cache struct {
+	// epoch counts what was forgotten: what was read from the database before that
+	// is not kept after it.
+	epoch  atomic.Uint64
+	shards [shardCount]shard
+	shared shared
+
+	interval time.Duration // what one request costs; 0 for no limit
+	depth    time.Duration // how much may be spent at once
+}
+
+const (
+	shardCount = 64
+	chunkSize  = 256     // entries that are made at once
+	textSize   = 1 << 14 // bytes of names that are made at once
+	// shardMost bounds a shard: past it, it begins anew. Two million keys in all.
+	shardMost = 32768
+	// textWaste is how many bytes of names may lie unused before a shard begins anew.
+	textWaste = 1 << 20
+)
+
+// label is the public id of a token, as a key of maps that hold no pointers.
+type label [12]byte
+
+// entry is a token as it is kept. It holds no pointer, so that the garbage collector
+// has nothing to look for among a million of them.
+type entry struct {
+	hash         [32]byte
+	key          [16]byte // the UUID of the key's id
+	root         [16]byte
+	token        label // of the key; another than the entry's for a retiring token
+	retiring     label // zeros for none
+	permissions  uint64
+	created      int64 // Unix milliseconds, as all moments here
+	issued       int64
+	ends         int64
+	expires      int64
+	retiringEnds int64
+	spent        int64 // Unix nanoseconds up to which the rate is spent
+	place        uint32
+	age          uint32 // of the place, when the entry was made
+	creator      uint32
+	ips          uint32
+	name         uint32 // where it begins among the shard's texts
+	nameLen      uint16
+	pepper       uint16
+	kind         uint8
+	disabled     bool
+	leaked       bool
+	hasRoot      bool
+	_            [4]byte
+}
+
+// kept is an entry with what it refers to.
+type kept struct {
+	entry
+	title        string
+	creatorParty activity.Party
+	place        Place
+	allowed      []netip.Prefix
+}
+
+type shard struct {
+	mu     sync.Mutex
+	index  map[label]uint32    // guarded by mu
+	chunks []*[chunkSize]entry // guarded by mu
+	free   []uint32            // guarded by mu
+	next   uint32              // guarded by mu: the first entry that was never used
+	texts  [][]byte            // guarded by mu
+	waste  int                 // guarded by mu
+	uses   map[useKey]use      // guarded by mu
+	again  map[label]rehashed  // guarded by mu
+}
+
+// shared is what many entries refer to by number.
+type shared struct {
+	mu      sync.RWMutex
+	places  []keptPlace               // guarded by mu
+	placeOf map[id.Workspace]uint32   // guarded by mu
+	parties []activity.Party          // guarded by mu
+	partyOf map[activity.Party]uint32 // guarded by mu
+	ips     [][]netip.Prefix          // guarded by mu
+	ipsOf   map[string]uint32         // guarded by mu
+}
+
+type keptPlace struct {
+	Place
+	age uint32 // counts what was forgotten of it
+}
+
+// NewCache returns an empty cache.
+func NewCache() *Cache {
+	c := &Cache{shared: shared{placeOf: map[id.Workspace]uint32{}, partyOf: map[activity.Party]uint32{}, ipsOf: map[string]uint32{}}}
+	for i := range c.shards {
+		c.shards[i].reset()
+		c.shards[i].uses = map[useKey]use{}
+		c.shards[i].again = map[label]rehashed{}
+	}
+	return c
+}
+
+// limit sets how many requests a key may make in a minute, and how many at once.
+func (c *Cache) limit(perMinute, burst int) {
+	if perMinute > 0 {
+		c.interval = time.Minute / time.Duration(perMinute)
+		c.depth = c.interval * time.Duration(max(burst, 1)-1)
+	}
+}
+
+func labelOf(tokenID string) (l label) {
+	copy(l[:], tokenID)
+	return l
+}
+
+func (c *Cache) shardOf(l label) *shard {
+	// The id is random: its last characters spread as well as a hash.
+	return &c.shards[(uint(l[11])*62+uint(l[10]))%shardCount]
+}
+
+func (s *shard) reset() {
+	s.index, s.chunks, s.free, s.next, s.texts, s.waste = map[label]uint32{}, nil, nil, 0, nil, 0
+}
+
+func (s *shard) at(i uint32) *entry { return &s.chunks[i/chunkSize][i%chunkSize] }
+
+// find returns what is kept of a token.
+func (c *Cache) find(tokenID string) (kept, bool) {
+	l := labelOf(tokenID)
+	s := c.shardOf(l)
+	s.mu.Lock()
+	i, ok := s.index[l]
+	if !ok {
+		s.mu.Unlock()
+		return kept{}, false
+	}
+	k := kept{entry: *s.at(i)}
+	k.title = s.text(k.name, k.nameLen)
+	s.mu.Unlock()
+
+	c.shared.mu.RLock()
+	defer c.shared.mu.RUnlock()
+	p := &c.shared.places[k.entry.place]
+	if p.age != k.age {
+		return kept{}, false
+	}
+	k.place, k.creatorParty, k.allowed = p.Place, c.shared.parties[k.creator], c.shared.ips[k.ips]
+	return k, true
+}
+
+// key returns the record, as far as it is kept.
+func (k *kept) key(tokenID string) Key {
+	out := Key{
+		ID: idOf[id.KindAPIKey](k.entry.key), Workspace: k.place.ID, TokenID: string(k.token[:]), Name: k.title, Type: typeOf(k.kind),
+		Permissions: auth.PermissionsFromMask(k.permissions), CreatedAt: at(k.created), IssuedAt: at(k.issued), EndsAt: at(k.ends),
+		AllowedIPs: k.allowed, CreatedBy: k.creatorParty,
+	}
+	if k.expires != 0 {
+		out.ExpiresAt = at(k.expires)
+	}
+	if k.disabled {
+		out.DisabledAt = out.CreatedAt // since when is not kept: only that it is
+	}
+	if k.leaked {
+		out.LeakedAt = out.CreatedAt
+	}
+	if k.hasRoot {
+		out.Root = idOf[id.KindUser](k.root)
+	}
+	if k.retiring != (label{}) {
+		out.Retiring = Retiring{TokenID: string(k.retiring[:]), EndsAt: at(k.retiringEnds)}
+	}
+	return out
+}
+
+func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+func idOf[K id.Kind](raw [16]byte) id.ID[K] {
+	v, _ := id.FromBytes[K](raw[:]) // sixteen bytes always are one
+	return v
+}
+
+func typeOf(n uint8) Type { return Types()[n] }
+
+func kindOf(t Type) uint8 {
+	for i, u := range Types() {
+		if t == u {
+			return uint8(i) //nolint:gosec // three of them
+		}
+	}
+	return 0
+}
+
+// put keeps what was read of a token, unless something was forgotten since epoch.
+func (c *Cache) put(epoch uint64, tokenID string, hash []byte, pepper int, k Key, p Place) {
+	if len(hash) != 32 || len(k.Name) > 1<<16-1 {
+		return
+	}
+	e := entry{
+		token: labelOf(k.TokenID), permissions: k.Permissions.Mask(), created: k.CreatedAt.UnixMilli(), issued: k.IssuedAt.UnixMilli(), ends: k.EndsAt.UnixMilli(),
+		pepper: uint16(pepper), kind: kindOf(k.Type), disabled: !k.DisabledAt.IsZero(), leaked: !k.LeakedAt.IsZero(), hasRoot: k.Root != "", //nolint:gosec // small numbers
+	}
+	copy(e.hash[:], hash)
+	copy(e.key[:], k.ID.Bytes())
+	copy(e.root[:], k.Root.Bytes())
+	if !k.ExpiresAt.IsZero() {
+		e.expires = k.ExpiresAt.UnixMilli()
+	}
+	if k.Retiring.TokenID != "" {
+		e.retiring, e.retiringEnds = labelOf(k.Retiring.TokenID), k.Retiring.EndsAt.UnixMilli()
+	}
+	if !c.refer(epoch, &e, k, p) {
+		return
+	}
+	l := labelOf(tokenID)
+	s := c.shardOf(l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.epoch.Load() != epoch {
+		return
+	}
+	if i, ok := s.index[l]; ok {
+		e.spent = s.at(i).spent
+		s.drop(l)
+	}
+	if len(s.index) >= shardMost || s.waste > textWaste {
+		s.reset()
+	}
+	e.name, e.nameLen = s.keepText(k.Name)
+	s.insert(l, e)
+}
+
+// refer notes what the entry shares with others.
+func (c *Cache) refer(epoch uint64, e *entry, k Key, p Place) bool {
+	c.shared.mu.Lock()
+	defer c.shared.mu.Unlock()
+	if c.epoch.Load() != epoch {
+		return false
+	}
+	t := &c.shared
+	n, ok := t.placeOf[p.ID]
+	if !ok {
+		n = uint32(len(t.places)) //nolint:gosec // as many as there are workspaces
+		t.places = append(t.places, keptPlace{})
+		t.placeOf[p.ID] = n
+	}
+	t.places[n].Place = p
+	e.place, e.age = n, t.places[n].age
+	e.creator = number(&t.parties, t.partyOf, k.CreatedBy, k.CreatedBy)
+	e.ips = number(&t.ips, t.ipsOf, AllowedIPsText(k.AllowedIPs), k.AllowedIPs)
+	return true
+}
+
+// number returns the number of a value in a table, new or known.
+func number[K comparable, V any](table *[]V, numbers map[K]uint32, name K, v V) uint32 {
+	n, ok := numbers[name]
+	if !ok {
+		n = uint32(len(*table)) //nolint:gosec // fewer than keys
+		*table = append(*table, v)
+		numbers[name] = n
+	}
+	return n
+}
+
+func (s *shard) insert(l label, e entry) {
+	i := s.next
+	if n := len(s.free); n > 0 {
+		i, s.free = s.free[n-1], s.free[:n-1]
+	} else {
+		if i%chunkSize == 0 {
+			s.chunks = append(s.chunks, new([chunkSize]entry))
+		}
+		s.next++
+	}
+	*s.at(i) = e
+	s.index[l] = i
+}
+
+func (s *shard) drop(l label) {
+	if i, ok := s.index[l]; ok {
+		s.waste += int(s.at(i).nameLen)
+		s.free = append(s.free, i)
+		delete(s.index, l)
+	}
+}
+
+// keepText stores a name and returns where it is.
+func (s *shard) keepText(t string) (where uint32, n uint16) {
+	last := len(s.texts) - 1
+	if last < 0 || len(s.texts[last])+len(t) > textSize {
+		s.texts = append(s.texts, make([]byte, 0, max(textSize, len(t))))
+		last++
+	}
+	where = uint32(last*textSize + len(s.texts[last])) //nolint:gosec // bounded by the shard's size
+	s.texts[last] = append(s.texts[last], t...)
+	return where, uint16(len(t)) //nolint:gosec // put looked
+}
+
+func (s *shard) text(where uint32, n uint16) string {
+	if n == 0 {
+		return ""
+	}
+	from := where % textSize
+	return string(s.texts[where/textSize][from : from+uint32(n)])
+}
+
+// Forget drops what depends on the subjects (package lease), or everything. What
+// was used and not yet written stays.
+func (c *Cache) Forget(everything bool, subjects []string) {
+	c.epoch.Add(1)
+	if everything {
+		for i := range c.shards {
+			s := &c.shards[i]
+			s.mu.Lock()
+			s.reset()
+			s.mu.Unlock()
+		}
+		c.shared.mu.Lock()
+		for i := range c.shared.places {
+			c.shared.places[i].age++
+		}
+		c.shared.mu.Unlock()
+		return
+	}
+	for _, subject := range subjects {
+		if tokenID, ok := strings.CutPrefix(subject, lease.Token("")); ok {
+			l := labelOf(tokenID)
+			s := c.shardOf(l)
+			s.mu.Lock()
+			s.drop(l)
+			s.mu.Unlock()
+		}
+		if w, ok := strings.CutPrefix(subject, lease.Workspace("")); ok {
+			c.shared.mu.Lock()
+			if n, ok := c.shared.placeOf[id.Workspace(w)]; ok {
+				c.shared.places[n].age++
+			}
+			c.shared.mu.Unlock()
+		}
+	}
+}
+
+// spend counts a use of the token and takes it from what the key may spend. It
+// returns how long to wait if that is nothing: then it is not counted.
+func (c *Cache) spend(tokenID string, i Identity, now time.Time) time.Duration {
+	l := labelOf(tokenID)
+	s := c.shardOf(l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n, ok := s.index[l]; ok && c.interval > 0 {
+		e := s.at(n)
+		if wait := c.take(e, now.UnixNano()); wait > 0 {
+			return wait
+		}
+	}
+	s.note(i, now)
+	return 0
+}
+
+// take is the generic cell rate algorithm: what is spent lies in the future, by as
+// much as depth at the most.
+func (c *Cache) take(e *entry, now int64) time.Duration {
+	spent := max(e.spent, now)
+	if ahead := time.Duration(spent - now); ahead > c.depth {
+		if ahead <= c.depth+c.interval {
+			return ahead - c.depth
+		}
+		spent = now // the clock was set back
+	}
+	e.spent = spent + int64(c.interval)
+	return 0
+}

@@ -1,0 +1,274 @@
+package apikey
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
+)
+
+// UsageInterval is how often what was used is written.
+const UsageInterval = 30 * time.Second
+
+// UsageDays is for how many days the usage of a key is kept.
+const UsageDays = 90
+
+// UsageTx is the storage of how keys are used.
+type UsageTx interface {
+	// AddAPIKeyUses writes uses of keys: the last one of each, and the day's number.
+	AddAPIKeyUses(ctx context.Context, uses []Used) error
+	// RehashToken replaces a token's hash, if it is still the old one.
+	RehashToken(ctx context.Context, w id.Workspace, tokenID string, old, hash []byte, pepper int) error
+	// ListAPIKeyUsage lists the days from first on, oldest first, without those on
+	// which the key was not used.
+	ListAPIKeyUsage(ctx context.Context, w id.Workspace, k id.APIKey, first int64) ([]DayUsage, error)
+	// TrimAPIKeyUsage removes what is kept of days before first, and of keys that were
+	// deleted before gone: at most limit rows of the former, and that many keys.
+	TrimAPIKeyUsage(ctx context.Context, first int64, gone time.Time, limit int) error
+	// CountHashes counts the tokens whose hash is under another pepper than these.
+	CountHashes(ctx context.Context, except []int) (int64, error)
+}
+
+// Used is how a key was used on one day since the last flush.
+type Used struct {
+	Workspace id.Workspace
+	Key       id.APIKey
+	Day       int64 // of UTC, counted from 1970-01-01
+	N         int64
+	Last      Use
+}
+
+// DayUsage is how often a key was used on a day of UTC.
+type DayUsage struct {
+	Day time.Time // its beginning
+	N   int64
+}
+
+type useKey struct {
+	key [16]byte
+	day int32
+}
+
+type use struct {
+	workspace id.Workspace
+	n         int64
+	at        int64
+	ip, agent string
+}
+
+// rehashed is a token whose hash is to be written under the current pepper.
+type rehashed struct {
+	workspace id.Workspace
+	old       []byte
+	next      stored
+}
+
+func dayOf(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
+
+// note counts a use. The shard is locked.
+func (s *shard) note(i Identity, now time.Time) {
+	var k useKey
+	copy(k.key[:], i.Key.ID.Bytes())
+	k.day = int32(dayOf(now)) //nolint:gosec // days fit
+	u := s.uses[k]
+	u.workspace, u.n, u.at, u.ip, u.agent = i.Place.ID, u.n+1, now.UnixMilli(), i.Caller.IP, cut(i.Caller.Agent, 400)
+	s.uses[k] = u
+}
+
+func (c *Cache) rehash(w id.Workspace, tokenID string, old []byte, next stored) {
+	l := labelOf(tokenID)
+	s := c.shardOf(l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.again[l] = rehashed{workspace: w, old: old, next: next}
+}
+
+// takeUses returns what is to be written of one shard, and gives it up.
+func (s *shard) takeUses() (map[useKey]use, map[label]rehashed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	uses, again := s.uses, s.again
+	s.uses, s.again = map[useKey]use{}, map[label]rehashed{}
+	return uses, again
+}
+
+// giveBack keeps again what could not be written.
+func (c *Cache) giveBack(all []pendingUse) {
+	for _, p := range all {
+		s := &c.shards[p.shard]
+		s.mu.Lock()
+		if newer, ok := s.uses[p.key]; ok {
+			newer.n += p.use.n
+			p.use = newer
+		}
+		s.uses[p.key] = p.use
+		s.mu.Unlock()
+	}
+}
+
+// usesBatch is how many keys' uses one transaction writes.
+const usesBatch = 500
+
+// FlushUsage writes what was used since the last time, and hashes that are to be
+// under the current pepper. What could not be written is kept for the next time. Only
+// the system's own jobs may call it.
+func (s *Service) FlushUsage(ctx context.Context, by auth.Caller) error {
+	if by.Kind != auth.System {
+		return systemOnly()
+	}
+	if s.c.Cache == nil {
+		return nil
+	}
+	var all []pendingUse
+	for i := range s.c.Cache.shards {
+		uses, again := s.c.Cache.shards[i].takeUses()
+		for k, u := range uses {
+			all = append(all, pendingUse{shard: i, key: k, use: u})
+		}
+		for l, r := range again { // if it fails, the next use finds it again
+			err := s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
+				return nil, t.RehashToken(ctx, r.workspace, string(l[:]), r.old, r.next.hash, r.next.pepper)
+			})
+			if err != nil {
+				s.c.Cache.giveBack(all)
+				return err
+			}
+		}
+	}
+	for len(all) > 0 {
+		batch := all[:min(usesBatch, len(all))]
+		err := s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
+			return nil, t.AddAPIKeyUses(ctx, usedOf(batch))
+		})
+		if err != nil {
+			s.c.Cache.giveBack(all)
+			return err
+		}
+		all = all[len(batch):]
+	}
+	return nil
+}
+
+// pendingUse is a use that is to be written, and where it was kept.
+type pendingUse struct {
+	shard int
+	key   useKey
+	use   use
+}
+
+func usedOf(batch []pendingUse) []Used {
+	out := make([]Used, len(batch))
+	for i, p := range batch {
+		out[i] = Used{
+			Workspace: p.use.workspace, Key: idOf[id.KindAPIKey](p.key.key), Day: int64(p.key.day), N: p.use.n,
+			Last: Use{At: at(p.use.at), IP: p.use.ip, Agent: p.use.agent},
+		}
+	}
+	return out
+}
+
+// Usage returns how often a key was used in the last UsageDays days, today included,
+// oldest first, each day once. The caller needs api_keys.read.
+func (s *Service) Usage(ctx context.Context, by auth.Caller, key id.APIKey) ([]DayUsage, error) {
+	var out []DayUsage
+	today := dayOf(s.gate.Clock.Now())
+	err := s.look(ctx, by, "api_key.usage", key, func(ctx context.Context, t Tx, k Key) error {
+		first := today - UsageDays + 1
+		used, err := t.ListAPIKeyUsage(ctx, k.Workspace, k.ID, first)
+		if err != nil {
+			return err
+		}
+		out = make([]DayUsage, UsageDays)
+		for i := range out {
+			out[i].Day = time.Unix((first+int64(i))*24*60*60, 0).UTC()
+		}
+		for _, u := range used {
+			if i := dayOf(u.Day) - first; i >= 0 && i < UsageDays {
+				out[i].N = u.N
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func systemOnly() *fault.Error {
+	return fault.Forbidden("system_only", "This is a job of the server itself.")
+}
+
+// Sweep removes what is kept of usage no longer. Only the system's own jobs may call
+// it; it does a bounded part and is called again and again.
+func (s *Service) Sweep(ctx context.Context, by auth.Caller) error {
+	if by.Kind != auth.System {
+		return systemOnly()
+	}
+	return s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
+		now := s.gate.Clock.Now()
+		return nil, t.TrimAPIKeyUsage(ctx, dayOf(now)-UsageDays+1, now.Add(-4*UsageInterval), 1000)
+	})
+}
+
+// Repepper makes the room compute new hashes under other peppers; old ones are
+// replaced as their tokens are used. Only the system's own jobs may call it.
+func (s *Service) Repepper(_ context.Context, by auth.Caller, p Peppers) error {
+	if by.Kind != auth.System {
+		return systemOnly()
+	}
+	s.hashes.use(p)
+	return nil
+}
+
+// CountStale counts the tokens whose hashes are under other peppers than these. Only
+// the system's own jobs may call it.
+func (s *Service) CountStale(ctx context.Context, by auth.Caller, except []int) (int64, error) {
+	if by.Kind != auth.System {
+		return 0, systemOnly()
+	}
+	var n int64
+	err := s.gate.Store.Read(ctx, func(ctx context.Context, t Tx) error {
+		var err error
+		n, err = t.CountHashes(ctx, except)
+		return err
+	})
+	return n, err
+}
+
+// limiter bounds how often something is done, by name: so many in a minute. It is
+// safe for use by several goroutines. Use newLimiter.
+type limiter struct {
+	interval, depth time.Duration
+	mu              *sync.Mutex
+	spent           map[string]int64 // guarded by mu: Unix nanoseconds
+}
+
+func newLimiter(perMinute, burst int) limiter {
+	interval := time.Minute / time.Duration(perMinute)
+	return limiter{interval: interval, depth: interval * time.Duration(burst-1), mu: &sync.Mutex{}, spent: map[string]int64{}}
+}
+
+// limiterMost bounds how many names are known at once.
+const limiterMost = 10_000
+
+// take returns how long to wait, 0 if the name may go on.
+func (l limiter) take(name string, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.spent) >= limiterMost {
+		for n, at := range l.spent {
+			if at <= now.UnixNano() {
+				delete(l.spent, n)
+			}
+		}
+		if len(l.spent) >= limiterMost {
+			return l.interval
+		}
+	}
+	c := Cache{interval: l.interval, depth: l.depth}
+	e := entry{spent: l.spent[name]}
+	wait := c.take(&e, now.UnixNano())
+	l.spent[name] = e.spent
+	return wait
+}
