@@ -27,11 +27,7 @@ func (a *App) keepKeys(ctx context.Context) {
 		var err error
 		select {
 		case <-ctx.Done():
-			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-			defer cancel()
-			if err := a.APIKeys.FlushUsage(end, by); err != nil {
-				a.log.WarnContext(end, "usage of API keys is lost", "error", err.Error())
-			}
+			a.keepLast(context.WithoutCancel(ctx), by)
 			return
 		case <-flush.C:
 			err = a.APIKeys.FlushUsage(ctx, by)
@@ -43,5 +39,14 @@ func (a *App) keepKeys(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "looking after API keys", "error", err.Error())
 		}
+	}
+}
+
+// keepLast writes what is left of the usage when the server stops.
+func (a *App) keepLast(ctx context.Context, by auth.Caller) {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	if err := a.APIKeys.FlushUsage(ctx, by); err != nil {
+		a.log.WarnContext(ctx, "usage of API keys is lost", "error", err.Error())
 	}
 }

@@ -178,8 +178,8 @@ func End(expires, issued time.Time, maxDays int) time.Time {
 	if !expires.IsZero() {
 		end = expires
 	}
-	if cap := issued.AddDate(0, 0, maxDays); maxDays > 0 && cap.Before(end) {
-		end = cap
+	if last := issued.AddDate(0, 0, maxDays); maxDays > 0 && last.Before(end) {
+		end = last
 	}
 	return end
 }

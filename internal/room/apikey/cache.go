@@ -167,7 +167,7 @@ func (c *Cache) find(tokenID string) (kept, bool) {
 }
 
 // key returns the record, as far as it is kept.
-func (k *kept) key(tokenID string) Key {
+func (k *kept) key() Key {
 	out := Key{
 		ID: idOf[id.KindAPIKey](k.entry.key), Workspace: k.place.ID, TokenID: string(k.token[:]), Name: k.title, Type: typeOf(k.kind),
 		Permissions: auth.PermissionsFromMask(k.permissions), CreatedAt: at(k.created), IssuedAt: at(k.issued), EndsAt: at(k.ends),
@@ -203,7 +203,7 @@ func typeOf(n uint8) Type { return Types()[n] }
 func kindOf(t Type) uint8 {
 	for i, u := range Types() {
 		if t == u {
-			return uint8(i) //nolint:gosec // three of them
+			return uint8(i)
 		}
 	}
 	return 0
@@ -216,7 +216,7 @@ func (c *Cache) put(epoch uint64, tokenID string, hash []byte, pepper int, k Key
 	}
 	e := entry{
 		token: labelOf(k.TokenID), permissions: k.Permissions.Mask(), created: k.CreatedAt.UnixMilli(), issued: k.IssuedAt.UnixMilli(), ends: k.EndsAt.UnixMilli(),
-		pepper: uint16(pepper), kind: kindOf(k.Type), disabled: !k.DisabledAt.IsZero(), leaked: !k.LeakedAt.IsZero(), hasRoot: k.Root != "", //nolint:gosec // small numbers
+		pepper: uint16(pepper), kind: kindOf(k.Type), disabled: !k.DisabledAt.IsZero(), leaked: !k.LeakedAt.IsZero(), hasRoot: k.Root != "",
 	}
 	copy(e.hash[:], hash)
 	copy(e.key[:], k.ID.Bytes())
@@ -258,7 +258,7 @@ func (c *Cache) refer(epoch uint64, e *entry, k Key, p Place) bool {
 	t := &c.shared
 	n, ok := t.placeOf[p.ID]
 	if !ok {
-		n = uint32(len(t.places)) //nolint:gosec // as many as there are workspaces
+		n = uint32(len(t.places))
 		t.places = append(t.places, keptPlace{})
 		t.placeOf[p.ID] = n
 	}
@@ -273,7 +273,7 @@ func (c *Cache) refer(epoch uint64, e *entry, k Key, p Place) bool {
 func number[K comparable, V any](table *[]V, numbers map[K]uint32, name K, v V) uint32 {
 	n, ok := numbers[name]
 	if !ok {
-		n = uint32(len(*table)) //nolint:gosec // fewer than keys
+		n = uint32(len(*table))
 		*table = append(*table, v)
 		numbers[name] = n
 	}
@@ -309,9 +309,9 @@ func (s *shard) keepText(t string) (where uint32, n uint16) {
 		s.texts = append(s.texts, make([]byte, 0, max(textSize, len(t))))
 		last++
 	}
-	where = uint32(last*textSize + len(s.texts[last])) //nolint:gosec // bounded by the shard's size
+	where = uint32(last*textSize + len(s.texts[last]))
 	s.texts[last] = append(s.texts[last], t...)
-	return where, uint16(len(t)) //nolint:gosec // put looked
+	return where, uint16(len(t))
 }
 
 func (s *shard) text(where uint32, n uint16) string {

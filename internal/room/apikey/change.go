@@ -92,7 +92,7 @@ func (a *act) mayGrant() *fault.Error {
 
 // write stores the key as changed, with the activity's line.
 func (a *act) write(ctx context.Context, k Key, detail string) (Key, *fault.Error, error) {
-	if k.EndsAt != a.old.EndsAt {
+	if !k.EndsAt.Equal(a.old.EndsAt) {
 		k.Retiring.EndsAt = earlier(k.Retiring.EndsAt, k.EndsAt)
 		k.WarnAt = NextWarning(k.EndsAt, a.now)
 	}
@@ -221,11 +221,11 @@ func (a *act) stopDescendants(ctx context.Context) (int, []string, error) {
 		return 0, nil, err
 	}
 	n, subjects := 0, []string(nil)
-	for _, k := range made {
-		if !k.DisabledAt.IsZero() {
+	for _, m := range made {
+		if !m.DisabledAt.IsZero() {
 			continue
 		}
-		k, found, err := a.t.LockAPIKey(ctx, k.Workspace, k.ID)
+		k, found, err := a.t.LockAPIKey(ctx, m.Workspace, m.ID)
 		if err != nil {
 			return 0, nil, err
 		}

@@ -83,7 +83,7 @@ func (s *Service) fromMemory(by auth.Caller, t token.Token, now time.Time) (i Id
 	}
 	good = s.hashes.fit(t, kept.hash[:], int(kept.pepper))
 	if good {
-		i, good = identity(by, kept.key(t.ID), kept.place, t.ID, now)
+		i, good = identity(by, kept.key(), kept.place, t.ID, now)
 	}
 	return i, good, s.c.Leases.Live()
 }
