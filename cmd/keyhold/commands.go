@@ -24,7 +24,8 @@ func (serveCmd) Run(r *run) error {
 	if err != nil {
 		return err
 	}
-	log := r.log(c)
+	log, flush := r.log(c)
+	defer func() { _ = flush() }() // nobody is left to be told
 	a, err := app.Open(r.ctx, c, app.Options{}, log)
 	if err != nil {
 		return errors.Join(err, l.Close())

@@ -27,7 +27,9 @@ func (cmd demoCmd) Run(r *run) error {
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	if cmd.Logs {
-		log = r.log(app.Config{LogFormat: r.settings.LogFormat})
+		var flush func() error
+		log, flush = r.log(app.Config{LogFormat: r.settings.LogFormat})
+		defer func() { _ = flush() }() // nobody is left to be told
 	}
 	return demo.Run(r.ctx, demo.Config{Listen: r.settings.Listen, Keep: cmd.Keep, Version: version(), Log: log}, func(ready demo.Ready) error {
 		if cmd.JSON {

@@ -80,11 +80,11 @@ type run struct {
 }
 
 // log returns a logger of the wanted format to the error stream.
-func (r *run) log(c app.Config) *slog.Logger {
+func (r *run) log(c app.Config) (*slog.Logger, func() error) {
 	if c.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(r.errs, nil))
+		return slog.New(slog.NewTextHandler(r.errs, nil)), func() error { return nil }
 	}
-	return slog.New(slog.NewJSONHandler(r.errs, nil))
+	return app.NewLog(r.errs)
 }
 
 // quiet returns a logger for commands whose output is for people: warnings only.

@@ -157,29 +157,6 @@ func (s Permissions) Strings() []string {
 	return out
 }
 
-// Mask returns the set as bits, for who keeps many. It holds within one run of the
-// program: the bits have no meaning to another version.
-func (s Permissions) Mask() uint64 {
-	var m uint64
-	for i, p := range All() {
-		if slices.Contains(s, p) {
-			m |= 1 << i
-		}
-	}
-	return m
-}
-
-// PermissionsFromMask is the inverse of Mask.
-func PermissionsFromMask(m uint64) Permissions {
-	var set Permissions
-	for i, p := range All() {
-		if m&(1<<i) != 0 {
-			set = append(set, p)
-		}
-	}
-	return set
-}
-
 // Without returns the set without one permission.
 func (s Permissions) Without(p Permission) Permissions {
 	var out Permissions

@@ -76,6 +76,9 @@ func StartStopwatch() Stopwatch { return Stopwatch{time.Now()} }
 // Elapsed returns the time since the start.
 func (w Stopwatch) Elapsed() time.Duration { return time.Since(w.start) }
 
+// Start returns when it was started, by the machine's clock.
+func (w Stopwatch) Start() time.Time { return w.start }
+
 // Within says whether less than d has passed since the start, by the monotonic
 // clock and by the wall clock too: the former stands still while a machine sleeps.
 func (w Stopwatch) Within(d time.Duration) bool {

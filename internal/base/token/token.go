@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
-	"strings"
 
 	"github.com/keyhold/keyhold/internal/base/secret"
 )
@@ -33,6 +32,9 @@ const (
 	crcLen    = 6
 	// maxLen bounds what Parse looks at; the longest kind has six letters.
 	maxLen = len("kh_mobile_") + idLen + 1 + secretLen + crcLen
+	minLen = len("kh_admin_") + idLen + 1 + secretLen + crcLen
+	// tailLen is what follows the kind.
+	tailLen = 1 + idLen + 1 + secretLen + crcLen
 )
 
 // Pattern finds API key tokens in text, for secret scanners (RE2 syntax).
@@ -56,25 +58,23 @@ func Issue(kind Kind) Token {
 // Parse reads a token. It returns false for anything that is not a whole token
 // with the right checksum, without saying why.
 func Parse(s string) (Token, bool) {
-	if len(s) > maxLen {
+	if len(s) > maxLen || len(s) < minLen || s[:3] != "kh_" {
 		return Token{}, false
 	}
-	parts := strings.Split(s, "_")
-	if len(parts) != 4 || parts[0] != "kh" || len(parts[2]) != idLen || len(parts[3]) != secretLen+crcLen {
-		return Token{}, false
-	}
-	kind := Kind(parts[1])
+	tail := len(s) - tailLen // of the kind
+	kind := Kind(s[3:tail])
 	if kind != KindAdmin && kind != KindMobile && kind != KindClient {
 		return Token{}, false
 	}
-	if !isBase62(parts[2]) || !isBase62(parts[3]) {
+	tokenID, rest := s[tail+1:tail+1+idLen], s[tail+2+idLen:]
+	if s[tail] != '_' || s[tail+1+idLen] != '_' || !isBase62(tokenID) || !isBase62(rest) {
 		return Token{}, false
 	}
 	head := s[:len(s)-crcLen]
-	if checksum(head) != s[len(s)-crcLen:] {
+	if !isChecksum(s[len(s)-crcLen:], head) {
 		return Token{}, false
 	}
-	return Token{Kind: kind, ID: parts[2], whole: secret.FromString(s)}, true
+	return Token{Kind: kind, ID: tokenID, whole: secret.FromString(s)}, true
 }
 
 // Secret returns the whole token, the secret that is shown once.
@@ -137,13 +137,24 @@ func random(n int) string {
 // checksum returns CRC-32 (IEEE) of s as a base62 number of six characters, most
 // significant first.
 func checksum(s string) string {
-	v := crc32.ChecksumIEEE([]byte(s))
-	var out [crcLen]byte
+	out := sum(s)
+	return string(out[:])
+}
+
+// isChecksum says whether text is the checksum of s.
+func isChecksum(text, s string) bool {
+	out := sum(s)
+	return text == string(out[:])
+}
+
+func sum(s string) (out [crcLen]byte) {
+	var buffer [maxLen]byte
+	v := crc32.ChecksumIEEE(append(buffer[:0], s...))
 	for i := crcLen - 1; i >= 0; i-- {
 		out[i] = alphabet[v%62]
 		v /= 62
 	}
-	return string(out[:])
+	return out
 }
 
 func isBase62(s string) bool {

@@ -77,7 +77,7 @@ func Register(mux *http.ServeMux, c Config) error {
 	a := &restAPI{c: c, huma: humago.New(mux, config)}
 	a.huma.UseMiddleware(a.authenticate)
 
-	a.registerMe()
+	a.registerMe(mux, config)
 	a.registerAccount()
 	a.registerAdministrators()
 	a.registerUsers()

@@ -2,10 +2,10 @@ package kit
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
+		"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -118,10 +118,48 @@ func RetryAfter(h http.Header, f *fault.Error) {
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+
+	known *sync.Map // series to measured: the labels are looked up once
+}
+
+// series is what the metrics tell apart.
+type series struct {
+	route, method string
+	status        int
+}
+
+type measured struct {
+	requests prometheus.Counter
+	seconds  prometheus.Observer
+}
+
+func (m metrics) of(route, method string, status int) measured {
+	s := series{route, method, status}
+	if known, ok := m.known.Load(s); ok {
+		if v, ok := known.(measured); ok {
+			return v
+		}
+	}
+	v := measured{requests: m.requests.WithLabelValues(route, method, strconv.Itoa(status)), seconds: m.seconds.WithLabelValues(route)}
+	m.known.Store(s, v)
+	return v
+}
+
+// newRequestID returns an id that tells requests apart, and is no secret.
+func newRequestID() string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	id := [4 + 26]byte{'r', 'e', 'q', '_'}
+	hi, lo := rand.Uint64(), rand.Uint64()
+	for i := range 13 {
+		id[4+i], id[17+i] = letters[hi&31], letters[lo&31]
+		hi, lo = hi>>5, lo>>5
+	}
+	return string(id[:])
 }
 
 func newMetrics(reg *prometheus.Registry) metrics {
 	m := metrics{
+		known: &sync.Map{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keyhold_http_requests_total", Help: "Requests by route, method and status.",
 		}, []string{"route", "method", "status"}),
@@ -140,15 +178,15 @@ func newMetrics(reg *prometheus.Registry) metrics {
 func (k *Kit) Observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		watch := clock.StartStopwatch()
-		id := "req_" + rand.Text()
+		id := newRequestID()
 		e := &event{nobody: auth.Nobody(k.clientIP(r), clean(r.UserAgent()), id)}
 		rec := &recorder{ResponseWriter: w}
 		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, e))
-		w.Header().Set("X-Request-Id", id)
+		w.Header()["X-Request-Id"] = []string{id}
 		defer func() {
 			if p := recover(); p != nil {
 				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-					k.finish(r, rec, e, watch.Elapsed())
+					k.finish(r, rec, e, watch)
 					panic(p)
 				}
 				e.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -157,13 +195,14 @@ func (k *Kit) Observe(next http.Handler) http.Handler {
 					http.Error(rec, "Something went wrong on our side. Request ID: "+id, http.StatusInternalServerError)
 				}
 			}
-			k.finish(r, rec, e, watch.Elapsed())
+			k.finish(r, rec, e, watch)
 		}()
 		next.ServeHTTP(rec, r)
 	})
 }
 
-func (k *Kit) finish(r *http.Request, rec *recorder, e *event, took time.Duration) {
+func (k *Kit) finish(r *http.Request, rec *recorder, e *event, watch clock.Stopwatch) {
+	took := watch.Elapsed()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	route := r.Pattern
@@ -174,13 +213,20 @@ func (k *Kit) finish(r *http.Request, rec *recorder, e *event, took time.Duratio
 	if status == 0 {
 		status = http.StatusOK
 	}
-	k.metrics.requests.WithLabelValues(route, method(r.Method), strconv.Itoa(status)).Inc()
+	m := k.metrics.of(route, method(r.Method), status)
+	m.requests.Inc()
 	if !e.stream {
-		k.metrics.seconds.WithLabelValues(route).Observe(took.Seconds())
+		m.seconds.Observe(took.Seconds())
 	}
 	level := slog.LevelInfo
-	attrs := make([]slog.Attr, 0, 14)
-	attrs = append(attrs,
+	if status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	if !k.c.Log.Enabled(r.Context(), level) {
+		return
+	}
+	var space [14]slog.Attr
+	attrs := append(space[:0],
 		slog.String("request_id", e.nobody.RequestID), slog.String("method", method(r.Method)), slog.String("route", route),
 		slog.Int("status", status), slog.Int64("bytes", rec.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("ip", e.nobody.IP),
 	)
@@ -194,10 +240,10 @@ func (k *Kit) finish(r *http.Request, rec *recorder, e *event, took time.Duratio
 	if e.err != nil {
 		attrs = append(attrs, slog.String("error", e.err.Error()))
 	}
-	if status >= http.StatusInternalServerError {
-		level = slog.LevelError
-	}
-	k.c.Log.LogAttrs(r.Context(), level, "request", attrs...)
+	// Without the place in the source, which is the same for all.
+	line := slog.NewRecord(watch.Start().Add(took), level, "request", 0)
+	line.AddAttrs(attrs...)
+	_ = k.c.Log.Handler().Handle(r.Context(), line) // there is nowhere to tell it
 }
 
 // method bounds the metric's label: a caller may send any word as a method.
@@ -211,6 +257,13 @@ func method(m string) string {
 
 // clean drops what does not belong into a line of text from foreign text.
 func clean(s string) string {
+	plain := true
+	for i := range len(s) {
+		plain = plain && s[i] >= ' ' && s[i] < 0x7f
+	}
+	if plain {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '\uFFFD' {
 			return -1

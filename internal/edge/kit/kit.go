@@ -71,6 +71,9 @@ func (k *Kit) clientIP(r *http.Request) string {
 	if err != nil {
 		host = r.RemoteAddr
 	}
+	if len(k.c.Proxies) == 0 {
+		return host
+	}
 	peer, err := netip.ParseAddr(host)
 	if err != nil || !k.isProxy(peer) {
 		return host
@@ -103,13 +106,8 @@ func (k *Kit) isProxy(a netip.Addr) bool {
 // URL: an IP address is no relying party id, so no passkey works there.
 func (k *Kit) RedirectToPublic(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		_, err := netip.ParseAddr(strings.Trim(host, "[]"))
-		isPage := r.Method == http.MethodGet || r.Method == http.MethodHead
-		if err != nil || !isPage || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		isPage := (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(r.Header.Get("Accept"), "text/html")
+		if !isPage || !isAddress(r.Host) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -117,6 +115,15 @@ func (k *Kit) RedirectToPublic(next http.Handler) http.Handler {
 		to.Path, to.RawQuery = r.URL.Path, r.URL.RawQuery
 		http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
 	})
+}
+
+// isAddress says whether a request's host is a bare IP address.
+func isAddress(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil
 }
 
 // Protect sets the headers that bound what a page may do, and refuses unsafe
@@ -128,18 +135,50 @@ func (k *Kit) Protect(next http.Handler) http.Handler {
 		http.Error(w, "This request came from another site.", http.StatusForbidden)
 	}))
 	inner := guard.Handler(next)
+	pages, programs := k.protection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		set := pages
+		if forPrograms(r.URL.Path) {
+			set = programs
+		}
 		h := w.Header()
-		h.Set("Content-Security-Policy", contentSecurityPolicy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), publickey-credentials-get=(self), publickey-credentials-create=(self)")
-		if k.Secure() {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
+		for _, p := range set {
+			h[p.name] = p.value
 		}
 		inner.ServeHTTP(w, r)
 	})
+}
+
+// header is one with its value, ready to be set: the slice is shared by all answers,
+// and has no room for another value.
+type header struct {
+	name  string // canonical
+	value []string
+}
+
+// protection returns the headers of pages and those of answers that programs read,
+// which show nothing and open nothing.
+func (k *Kit) protection() (pages, programs []header) {
+	add := func(list *[]header, name, value string) {
+		*list = append(*list, header{http.CanonicalHeaderKey(name), []string{value}[:1:1]})
+	}
+	add(&pages, "Content-Security-Policy", contentSecurityPolicy)
+	add(&pages, "Cross-Origin-Opener-Policy", "same-origin")
+	add(&pages, "Permissions-Policy", "camera=(), geolocation=(), microphone=(), publickey-credentials-get=(self), publickey-credentials-create=(self)")
+	add(&programs, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	for _, list := range []*[]header{&pages, &programs} {
+		add(list, "X-Content-Type-Options", "nosniff")
+		add(list, "Referrer-Policy", "no-referrer")
+		if k.Secure() {
+			add(list, "Strict-Transport-Security", "max-age=31536000")
+		}
+	}
+	return pages, programs
+}
+
+// forPrograms says whether what answers at the path is JSON for programs.
+func forPrograms(path string) bool {
+	return strings.HasPrefix(path, "/api/v1/") || strings.HasPrefix(path, "/authenticator/v1/") || strings.HasPrefix(path, "/shared-mobile/v1/")
 }
 
 const contentSecurityPolicy = "default-src 'self'; script-src 'self'; style-src 'self'; style-src-attr 'none'; " +

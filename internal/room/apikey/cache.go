@@ -46,11 +46,9 @@ type label [12]byte
 type entry struct {
 	hash         [32]byte
 	key          [16]byte // the UUID of the key's id
-	root         [16]byte
-	token        label // of the key; another than the entry's for a retiring token
-	retiring     label // zeros for none
-	permissions  uint64
-	created      int64 // Unix milliseconds, as all moments here
+	token        label    // of the key; another than the entry's for a retiring token
+	retiring     label    // zeros for none
+	created      int64    // Unix milliseconds, as all moments here
 	issued       int64
 	ends         int64
 	expires      int64
@@ -60,14 +58,14 @@ type entry struct {
 	age          uint32 // of the place, when the entry was made
 	creator      uint32
 	ips          uint32
+	grants       uint32 // the number of the permissions
 	name         uint32 // where it begins among the shard's texts
 	nameLen      uint16
 	pepper       uint16
 	kind         uint8
 	disabled     bool
 	leaked       bool
-	hasRoot      bool
-	_            [4]byte
+	_            [1]byte
 }
 
 // kept is an entry with what it refers to.
@@ -77,6 +75,7 @@ type kept struct {
 	creatorParty activity.Party
 	place        Place
 	allowed      []netip.Prefix
+	granted      auth.Permissions
 }
 
 type shard struct {
@@ -100,6 +99,8 @@ type shared struct {
 	partyOf map[activity.Party]uint32 // guarded by mu
 	ips     [][]netip.Prefix          // guarded by mu
 	ipsOf   map[string]uint32         // guarded by mu
+	granted []auth.Permissions        // guarded by mu; each is read-only
+	grantOf map[string]uint32         // guarded by mu
 }
 
 type keptPlace struct {
@@ -109,7 +110,7 @@ type keptPlace struct {
 
 // NewCache returns an empty cache.
 func NewCache() *Cache {
-	c := &Cache{shared: shared{placeOf: map[id.Workspace]uint32{}, partyOf: map[activity.Party]uint32{}, ipsOf: map[string]uint32{}}}
+	c := &Cache{shared: shared{placeOf: map[id.Workspace]uint32{}, partyOf: map[activity.Party]uint32{}, ipsOf: map[string]uint32{}, grantOf: map[string]uint32{}}}
 	for i := range c.shards {
 		c.shards[i].reset()
 		c.shards[i].uses = map[useKey]use{}
@@ -163,14 +164,18 @@ func (c *Cache) find(tokenID string) (kept, bool) {
 		return kept{}, false
 	}
 	k.place, k.creatorParty, k.allowed = p.Place, c.shared.parties[k.creator], c.shared.ips[k.ips]
+	k.granted = c.shared.granted[k.grants]
 	return k, true
 }
 
-// key returns the record, as far as it is kept.
-func (k *kept) key() Key {
+// key returns the record, as far as it is kept; tokenID is that of the entry.
+func (k *kept) key(tokenID string) Key {
+	if labelOf(tokenID) != k.token {
+		tokenID = string(k.token[:])
+	}
 	out := Key{
-		ID: idOf[id.KindAPIKey](k.entry.key), Workspace: k.place.ID, TokenID: string(k.token[:]), Name: k.title, Type: typeOf(k.kind),
-		Permissions: auth.PermissionsFromMask(k.permissions), CreatedAt: at(k.created), IssuedAt: at(k.issued), EndsAt: at(k.ends),
+		ID: idOf[id.KindAPIKey](k.entry.key), Workspace: k.place.ID, TokenID: tokenID, Name: k.title, Type: typeOf(k.kind),
+		Permissions: k.granted, CreatedAt: at(k.created), IssuedAt: at(k.issued), EndsAt: at(k.ends),
 		AllowedIPs: k.allowed, CreatedBy: k.creatorParty,
 	}
 	if k.expires != 0 {
@@ -181,9 +186,6 @@ func (k *kept) key() Key {
 	}
 	if k.leaked {
 		out.LeakedAt = out.CreatedAt
-	}
-	if k.hasRoot {
-		out.Root = idOf[id.KindUser](k.root)
 	}
 	if k.retiring != (label{}) {
 		out.Retiring = Retiring{TokenID: string(k.retiring[:]), EndsAt: at(k.retiringEnds)}
@@ -215,12 +217,11 @@ func (c *Cache) put(epoch uint64, tokenID string, hash []byte, pepper int, k Key
 		return
 	}
 	e := entry{
-		token: labelOf(k.TokenID), permissions: k.Permissions.Mask(), created: k.CreatedAt.UnixMilli(), issued: k.IssuedAt.UnixMilli(), ends: k.EndsAt.UnixMilli(),
-		pepper: uint16(pepper), kind: kindOf(k.Type), disabled: !k.DisabledAt.IsZero(), leaked: !k.LeakedAt.IsZero(), hasRoot: k.Root != "",
+		token: labelOf(k.TokenID), created: k.CreatedAt.UnixMilli(), issued: k.IssuedAt.UnixMilli(), ends: k.EndsAt.UnixMilli(),
+		pepper: uint16(pepper), kind: kindOf(k.Type), disabled: !k.DisabledAt.IsZero(), leaked: !k.LeakedAt.IsZero(),
 	}
 	copy(e.hash[:], hash)
 	copy(e.key[:], k.ID.Bytes())
-	copy(e.root[:], k.Root.Bytes())
 	if !k.ExpiresAt.IsZero() {
 		e.expires = k.ExpiresAt.UnixMilli()
 	}
@@ -265,6 +266,7 @@ func (c *Cache) refer(epoch uint64, e *entry, k Key, p Place) bool {
 	t.places[n].Place = p
 	e.place, e.age = n, t.places[n].age
 	e.creator = number(&t.parties, t.partyOf, k.CreatedBy, k.CreatedBy)
+	e.grants = number(&t.granted, t.grantOf, k.Permissions.Text(), k.Permissions)
 	e.ips = number(&t.ips, t.ipsOf, AllowedIPsText(k.AllowedIPs), k.AllowedIPs)
 	return true
 }

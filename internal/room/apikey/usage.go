@@ -70,9 +70,7 @@ func dayOf(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
 
 // note counts a use. The shard is locked.
 func (s *shard) note(i Identity, now time.Time) {
-	var k useKey
-	copy(k.key[:], i.Key.ID.Bytes())
-	k.day = int32(dayOf(now))
+	k := useKey{key: i.raw, day: int32(dayOf(now))}
 	u := s.uses[k]
 	u.workspace, u.n, u.at, u.ip, u.agent = i.Place.ID, u.n+1, now.UnixMilli(), i.Caller.IP, cut(i.Caller.Agent, 400)
 	s.uses[k] = u

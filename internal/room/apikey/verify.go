@@ -19,10 +19,13 @@ import (
 // Identity is what a good token says.
 type Identity struct {
 	Caller auth.Caller
-	// Key is the record, as far as it is shown: without hashes and last use.
+	// Key is the record, as far as it is shown; its hashes, Root, WarnAt and Revision may
+	// be missing, and its last use is the one that was made just now.
 	Key      Key
 	Place    Place
 	Standing auth.Standing
+
+	raw [16]byte // the UUID of the key's id
 }
 
 // Verify returns the caller behind a token that is to open what keys of type want
@@ -83,7 +86,8 @@ func (s *Service) fromMemory(by auth.Caller, t token.Token, now time.Time) (i Id
 	}
 	good = s.hashes.fit(t, kept.hash[:], int(kept.pepper))
 	if good {
-		i, good = identity(by, kept.key(), kept.place, t.ID, now)
+		i, good = identity(by, kept.key(t.ID), kept.place, t.ID, now)
+		i.raw = kept.entry.key
 	}
 	return i, good, s.c.Leases.Live()
 }
@@ -119,6 +123,7 @@ func (s *Service) fromStore(ctx context.Context, by auth.Caller, t token.Token, 
 		}
 	}
 	i, good := identity(by, k, p, t.ID, now)
+	copy(i.raw[:], k.ID.Bytes())
 	return i, good, nil
 }
 
@@ -130,6 +135,7 @@ func identity(by auth.Caller, k Key, p Place, tokenID string, now time.Time) (Id
 	}
 	c := by
 	c.Kind, c.Workspace, c.APIKey, c.Name, c.Token = auth.APIKey, k.Workspace, k.ID, k.Name, tokenID
+	k.LastUse = Use{At: now, IP: by.IP, Agent: by.Agent}
 	return Identity{Caller: c, Key: k, Place: p, Standing: standing}, true
 }
 
