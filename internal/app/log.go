@@ -86,32 +86,41 @@ var buffersOfLines = sync.Pool{New: func() any { return new([]byte) }}
 
 // Handle writes the record.
 func (h jsonHandler) Handle(_ context.Context, r slog.Record) error {
+	attrs := make([]slog.Attr, 0, r.NumAttrs())
+	r.Attrs(func(a slog.Attr) bool {
+		attrs = append(attrs, a)
+		return true
+	})
+	return h.HandleAttrs(r.Time, r.Level, r.Message, attrs)
+}
+
+// HandleAttrs writes a line.
+func (h jsonHandler) HandleAttrs(at time.Time, level slog.Level, message string, attrs []slog.Attr) error {
 	b, ok := buffersOfLines.Get().(*[]byte)
 	if !ok {
 		b = new([]byte)
 	}
 	defer buffersOfLines.Put(b)
 	line := append((*b)[:0], `{"time":"`...)
-	line = r.Time.AppendFormat(line, time.RFC3339Nano)
+	line = at.AppendFormat(line, time.RFC3339Nano)
 	line = append(line, `","level":"`...)
-	line = append(line, r.Level.String()...)
+	line = append(line, level.String()...)
 	line = append(line, `","msg":`...)
-	line = appendText(line, r.Message)
+	line = appendText(line, message)
 	line = append(line, h.with...)
-	r.Attrs(func(a slog.Attr) bool {
-		line = appendAttr(line, a)
-		return true
-	})
+	for i := range attrs {
+		line = appendAttr(line, &attrs[i])
+	}
 	line = append(line, "}\n"...)
 	*b = line
-	return h.lines.add(line, r.Message != requestMessage || r.Level > slog.LevelInfo)
+	return h.lines.add(line, message != requestMessage || level > slog.LevelInfo)
 }
 
 // WithAttrs returns a handler that adds the attributes to each line.
 func (h jsonHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	with := append([]byte(nil), h.with...)
-	for _, a := range attrs {
-		with = appendAttr(with, a)
+	for i := range attrs {
+		with = appendAttr(with, &attrs[i])
 	}
 	return jsonHandler{lines: h.lines, with: with}
 }
@@ -119,8 +128,11 @@ func (h jsonHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup returns the handler itself: nothing here logs in groups.
 func (h jsonHandler) WithGroup(string) slog.Handler { return h }
 
-func appendAttr(b []byte, a slog.Attr) []byte {
-	v := a.Value.Resolve()
+func appendAttr(b []byte, a *slog.Attr) []byte {
+	v := a.Value
+	if v.Kind() == slog.KindLogValuer {
+		v = v.Resolve()
+	}
 	b = append(b, ',')
 	b = appendText(b, a.Key)
 	b = append(b, ':')

@@ -53,7 +53,7 @@ func openSQLite(ctx context.Context, path string) (_ *sqliteEngine, err error) {
 	if e.writing, err = connect(ctx, e.writer); err != nil {
 		return nil, err
 	}
-	e.reader, err = sql.Open("sqlite", dsn(path, "query_only(1)", "busy_timeout(10000)", "cache_size(-8192)", "mmap_size(268435456)", "temp_store(MEMORY)"))
+	e.reader, err = sql.Open("sqlite", dsn(path, "query_only(1)", "busy_timeout(10000)", "cache_size(-8192)", "temp_store(MEMORY)"))
 	if err != nil {
 		return nil, err
 	}

@@ -55,8 +55,8 @@ func (a *restAPI) registerMe(mux *http.ServeMux, config huma.Config) {
 // ownKey answers GET /me for an API key's token, from what verifying it told.
 func (a *restAPI) ownKey(w http.ResponseWriter, r *http.Request, text string) {
 	ctx := r.Context()
-	i, err := a.c.APIKeys.Identify(ctx, kit.Nobody(ctx), text, apikey.Admin)
-	if err != nil {
+	var i apikey.Identity
+	if err := a.c.APIKeys.IdentifyInto(ctx, kit.Nobody(ctx), text, apikey.Admin, &i); err != nil {
 		writeProblem(w, r, err)
 		return
 	}
@@ -65,7 +65,7 @@ func (a *restAPI) ownKey(w http.ResponseWriter, r *http.Request, text string) {
 	if !ok {
 		buffer = new([]byte)
 	}
-	*buffer = appendMe((*buffer)[:0], i)
+	*buffer = appendMe((*buffer)[:0], &i)
 	h := w.Header()
 	h["Content-Type"] = jsonContent
 	_, _ = w.Write(*buffer) // the reader has gone: nothing to do about it
@@ -81,7 +81,7 @@ var jsonContent = []string{"application/json"}
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // appendMe writes the body of GET /me: what meBody describes (a test compares them).
-func appendMe(b []byte, i apikey.Identity) []byte {
+func appendMe(b []byte, i *apikey.Identity) []byte {
 	k := &i.Key
 	b = append(b, `{"workspace":{"id":"`...)
 	b = append(b, i.Place.ID...)

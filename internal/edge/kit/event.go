@@ -2,7 +2,7 @@ package kit
 
 import (
 	"context"
-		"errors"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -18,6 +18,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/tx"
 )
 
@@ -26,10 +27,24 @@ type event struct {
 	nobody auth.Caller // the request's anonymous caller
 
 	mu     sync.Mutex
-	caller auth.Caller // guarded by mu
-	fault  string      // guarded by mu
-	err    error       // guarded by mu
-	stream bool        // it lasts as long as its reader stays; set by the handler alone
+	caller noted  // guarded by mu
+	fault  string // guarded by mu
+	err    error  // guarded by mu
+	stream bool   // it lasts as long as its reader stays; set by the handler alone
+}
+
+// noted is what the line says of a caller.
+type noted struct {
+	kind      auth.Kind
+	workspace id.Workspace
+	id        string
+}
+
+// observed is what a request needs of us, made at once.
+type observed struct {
+	event    event
+	recorder recorder
+	id       [1]string // the header's value
 }
 
 type eventKey struct{}
@@ -53,7 +68,7 @@ func NoteCaller(ctx context.Context, c auth.Caller) {
 	e := eventOf(ctx)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.caller = c
+	e.caller = noted{c.Kind, c.Workspace, c.Identity()}
 }
 
 // NoteFault puts the code of the answer into the request's log line.
@@ -148,13 +163,13 @@ func (m metrics) of(route, method string, status int) measured {
 // newRequestID returns an id that tells requests apart, and is no secret.
 func newRequestID() string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-	id := [4 + 26]byte{'r', 'e', 'q', '_'}
+	out := [4 + 26]byte{'r', 'e', 'q', '_'}
 	hi, lo := rand.Uint64(), rand.Uint64()
 	for i := range 13 {
-		id[4+i], id[17+i] = letters[hi&31], letters[lo&31]
+		out[4+i], out[17+i] = letters[hi&31], letters[lo&31]
 		hi, lo = hi>>5, lo>>5
 	}
-	return string(id[:])
+	return string(out[:])
 }
 
 func newMetrics(reg *prometheus.Registry) metrics {
@@ -178,11 +193,13 @@ func newMetrics(reg *prometheus.Registry) metrics {
 func (k *Kit) Observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		watch := clock.StartStopwatch()
-		id := newRequestID()
-		e := &event{nobody: auth.Nobody(k.clientIP(r), clean(r.UserAgent()), id)}
-		rec := &recorder{ResponseWriter: w}
+		requestID := newRequestID()
+		o := &observed{id: [1]string{requestID}}
+		e, rec := &o.event, &o.recorder
+		e.nobody.Kind, e.nobody.IP, e.nobody.Agent, e.nobody.RequestID = auth.Anonymous, k.clientIP(r), clean(r.UserAgent()), requestID
+		rec.ResponseWriter = w
 		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, e))
-		w.Header()["X-Request-Id"] = []string{id}
+		w.Header()["X-Request-Id"] = o.id[:]
 		defer func() {
 			if p := recover(); p != nil {
 				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
@@ -192,7 +209,7 @@ func (k *Kit) Observe(next http.Handler) http.Handler {
 				e.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 				e.fault = "internal"
 				if rec.status == 0 {
-					http.Error(rec, "Something went wrong on our side. Request ID: "+id, http.StatusInternalServerError)
+					http.Error(rec, "Something went wrong on our side. Request ID: "+requestID, http.StatusInternalServerError)
 				}
 			}
 			k.finish(r, rec, e, watch)
@@ -225,14 +242,14 @@ func (k *Kit) finish(r *http.Request, rec *recorder, e *event, watch clock.Stopw
 	if !k.c.Log.Enabled(r.Context(), level) {
 		return
 	}
-	var space [14]slog.Attr
+	var space [14]slog.Attr // as many as there are below
 	attrs := append(space[:0],
 		slog.String("request_id", e.nobody.RequestID), slog.String("method", method(r.Method)), slog.String("route", route),
 		slog.Int("status", status), slog.Int64("bytes", rec.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("ip", e.nobody.IP),
 	)
-	if e.caller.Kind != "" {
-		attrs = append(attrs, slog.String("workspace", string(e.caller.Workspace)),
-			slog.String("caller", string(e.caller.Kind)), slog.String("caller_id", e.caller.Identity()))
+	if e.caller.kind != "" {
+		attrs = append(attrs, slog.String("workspace", string(e.caller.workspace)),
+			slog.String("caller", string(e.caller.kind)), slog.String("caller_id", e.caller.id))
 	}
 	if e.fault != "" {
 		attrs = append(attrs, slog.String("fault", e.fault))
@@ -240,10 +257,20 @@ func (k *Kit) finish(r *http.Request, rec *recorder, e *event, watch clock.Stopw
 	if e.err != nil {
 		attrs = append(attrs, slog.String("error", e.err.Error()))
 	}
+	at := watch.Start().Add(took)
+	if h, ok := k.c.Log.Handler().(attrsHandler); ok {
+		_ = h.HandleAttrs(at, level, "request", attrs) // there is nowhere to tell it
+		return
+	}
 	// Without the place in the source, which is the same for all.
-	line := slog.NewRecord(watch.Start().Add(took), level, "request", 0)
+	line := slog.NewRecord(at, level, "request", 0)
 	line.AddAttrs(attrs...)
 	_ = k.c.Log.Handler().Handle(r.Context(), line) // there is nowhere to tell it
+}
+
+// attrsHandler is a log's handler that takes a line without a record around it.
+type attrsHandler interface {
+	HandleAttrs(at time.Time, level slog.Level, message string, attrs []slog.Attr) error
 }
 
 // method bounds the metric's label: a caller may send any word as a method.

@@ -117,7 +117,7 @@ type Retiring struct {
 func (r Retiring) Active(now time.Time) bool { return r.TokenID != "" && now.Before(r.EndsAt) }
 
 // Status returns the key's status at now.
-func (k Key) Status(now time.Time) Status {
+func (k *Key) Status(now time.Time) Status {
 	if !k.DisabledAt.IsZero() {
 		return Disabled
 	}
@@ -129,7 +129,7 @@ func (k Key) Status(now time.Time) Status {
 
 // Allows says whether the key may be used from the address; without a list, from
 // everywhere.
-func (k Key) Allows(ip string) bool { return allows(k.AllowedIPs, ip) }
+func (k *Key) Allows(ip string) bool { return allows(k.AllowedIPs, ip) }
 
 func allows(list []netip.Prefix, ip string) bool {
 	if len(list) == 0 {
@@ -142,7 +142,7 @@ func allows(list []netip.Prefix, ip string) bool {
 // Standing returns what the key may do at now with the token of that public id, ""
 // for the key as such: nothing if it is not good, and nothing with API keys if the
 // token is retiring.
-func (k Key) Standing(tokenID string, now time.Time) auth.Standing {
+func (k *Key) Standing(tokenID string, now time.Time) auth.Standing {
 	if k.Status(now) != Active {
 		return auth.Standing{}
 	}

@@ -54,6 +54,9 @@ type entry struct {
 	expires      int64
 	retiringEnds int64
 	spent        int64 // Unix nanoseconds up to which the rate is spent
+	usedAt       int64
+	used         uint32 // since the last flush, on the day of usedAt
+	from         uint32 // the number of the address and the program
 	place        uint32
 	age          uint32 // of the place, when the entry was made
 	creator      uint32
@@ -86,7 +89,10 @@ type shard struct {
 	next   uint32              // guarded by mu: the first entry that was never used
 	texts  [][]byte            // guarded by mu
 	waste  int                 // guarded by mu
-	uses   map[useKey]use      // guarded by mu
+	dirty  []uint32            // guarded by mu: entries with uses, each once or more
+	froms  []from              // guarded by mu: since the last flush
+	fromOf map[from]uint32     // guarded by mu
+	loose  []Used              // guarded by mu: uses of entries that are gone, or of yesterday
 	again  map[label]rehashed  // guarded by mu
 }
 
@@ -112,9 +118,8 @@ type keptPlace struct {
 func NewCache() *Cache {
 	c := &Cache{shared: shared{placeOf: map[id.Workspace]uint32{}, partyOf: map[activity.Party]uint32{}, ipsOf: map[string]uint32{}, grantOf: map[string]uint32{}}}
 	for i := range c.shards {
-		c.shards[i].reset()
-		c.shards[i].uses = map[useKey]use{}
-		c.shards[i].again = map[label]rehashed{}
+		c.shards[i].reset(nil)
+		c.shards[i].again, c.shards[i].fromOf = map[label]rehashed{}, map[from]uint32{}
 	}
 	return c
 }
@@ -137,23 +142,28 @@ func (c *Cache) shardOf(l label) *shard {
 	return &c.shards[(uint(l[11])*62+uint(l[10]))%shardCount]
 }
 
-func (s *shard) reset() {
+// reset drops all entries; what was used of them stays.
+func (s *shard) reset(t *shared) {
+	for _, i := range s.dirty {
+		s.loosen(t, s.at(i))
+	}
+	s.dirty = nil
 	s.index, s.chunks, s.free, s.next, s.texts, s.waste = map[label]uint32{}, nil, nil, 0, nil, 0
 }
 
 func (s *shard) at(i uint32) *entry { return &s.chunks[i/chunkSize][i%chunkSize] }
 
-// find returns what is kept of a token.
-func (c *Cache) find(tokenID string) (kept, bool) {
+// find fills in what is kept of a token, and returns false if nothing is.
+func (c *Cache) find(tokenID string, k *kept) bool {
 	l := labelOf(tokenID)
 	s := c.shardOf(l)
 	s.mu.Lock()
 	i, ok := s.index[l]
 	if !ok {
 		s.mu.Unlock()
-		return kept{}, false
+		return false
 	}
-	k := kept{entry: *s.at(i)}
+	k.entry = *s.at(i)
 	k.title = s.text(k.name, k.nameLen)
 	s.mu.Unlock()
 
@@ -161,23 +171,22 @@ func (c *Cache) find(tokenID string) (kept, bool) {
 	defer c.shared.mu.RUnlock()
 	p := &c.shared.places[k.entry.place]
 	if p.age != k.age {
-		return kept{}, false
+		return false
 	}
 	k.place, k.creatorParty, k.allowed = p.Place, c.shared.parties[k.creator], c.shared.ips[k.ips]
 	k.granted = c.shared.granted[k.grants]
-	return k, true
+	return true
 }
 
-// key returns the record, as far as it is kept; tokenID is that of the entry.
-func (k *kept) key(tokenID string) Key {
+// fill fills in the record, as far as it is kept; tokenID is that of the entry.
+func (k *kept) fill(out *Key, tokenID string) {
+	out.TokenID = tokenID
 	if labelOf(tokenID) != k.token {
-		tokenID = string(k.token[:])
+		out.TokenID = string(k.token[:])
 	}
-	out := Key{
-		ID: idOf[id.KindAPIKey](k.entry.key), Workspace: k.place.ID, TokenID: tokenID, Name: k.title, Type: typeOf(k.kind),
-		Permissions: k.granted, CreatedAt: at(k.created), IssuedAt: at(k.issued), EndsAt: at(k.ends),
-		AllowedIPs: k.allowed, CreatedBy: k.creatorParty,
-	}
+	out.ID, out.Workspace, out.Name, out.Type = idOf[id.KindAPIKey](k.entry.key), k.place.ID, k.title, typeOf(k.kind)
+	out.Permissions, out.AllowedIPs, out.CreatedBy = k.granted, k.allowed, k.creatorParty
+	out.CreatedAt, out.IssuedAt, out.EndsAt = at(k.created), at(k.issued), at(k.ends)
 	if k.expires != 0 {
 		out.ExpiresAt = at(k.expires)
 	}
@@ -190,7 +199,6 @@ func (k *kept) key(tokenID string) Key {
 	if k.retiring != (label{}) {
 		out.Retiring = Retiring{TokenID: string(k.retiring[:]), EndsAt: at(k.retiringEnds)}
 	}
-	return out
 }
 
 func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
@@ -240,10 +248,10 @@ func (c *Cache) put(epoch uint64, tokenID string, hash []byte, pepper int, k Key
 	}
 	if i, ok := s.index[l]; ok {
 		e.spent = s.at(i).spent
-		s.drop(l)
+		s.drop(&c.shared, l)
 	}
 	if len(s.index) >= shardMost || s.waste > textWaste {
-		s.reset()
+		s.reset(&c.shared)
 	}
 	e.name, e.nameLen = s.keepText(k.Name)
 	s.insert(l, e)
@@ -296,8 +304,9 @@ func (s *shard) insert(l label, e entry) {
 	s.index[l] = i
 }
 
-func (s *shard) drop(l label) {
+func (s *shard) drop(t *shared, l label) {
 	if i, ok := s.index[l]; ok {
+		s.loosen(t, s.at(i))
 		s.waste += int(s.at(i).nameLen)
 		s.free = append(s.free, i)
 		delete(s.index, l)
@@ -332,7 +341,7 @@ func (c *Cache) Forget(everything bool, subjects []string) {
 		for i := range c.shards {
 			s := &c.shards[i]
 			s.mu.Lock()
-			s.reset()
+			s.reset(&c.shared)
 			s.mu.Unlock()
 		}
 		c.shared.mu.Lock()
@@ -347,7 +356,7 @@ func (c *Cache) Forget(everything bool, subjects []string) {
 			l := labelOf(tokenID)
 			s := c.shardOf(l)
 			s.mu.Lock()
-			s.drop(l)
+			s.drop(&c.shared, l)
 			s.mu.Unlock()
 		}
 		if w, ok := strings.CutPrefix(subject, lease.Workspace("")); ok {
@@ -362,18 +371,32 @@ func (c *Cache) Forget(everything bool, subjects []string) {
 
 // spend counts a use of the token and takes it from what the key may spend. It
 // returns how long to wait if that is nothing: then it is not counted.
-func (c *Cache) spend(tokenID string, i Identity, now time.Time) time.Duration {
+func (c *Cache) spend(tokenID string, i *Identity, now time.Time) time.Duration {
 	l := labelOf(tokenID)
 	s := c.shardOf(l)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n, ok := s.index[l]; ok && c.interval > 0 {
-		e := s.at(n)
+	n, ok := s.index[l]
+	if !ok { // it was forgotten just now
+		s.loose = append(s.loose, Used{
+			Workspace: i.Place.ID, Key: i.Key.ID, Day: dayOf(now), N: 1, Last: Use{At: now, IP: i.Caller.IP, Agent: cut(i.Caller.Agent, agentMost)},
+		})
+		return 0
+	}
+	e := s.at(n)
+	if c.interval > 0 {
 		if wait := c.take(e, now.UnixNano()); wait > 0 {
 			return wait
 		}
 	}
-	s.note(i, now)
+	if e.used > 0 && e.usedAt/dayMillis != now.UnixMilli()/dayMillis {
+		s.loosen(&c.shared, e)
+	}
+	if e.used == 0 {
+		s.dirty = append(s.dirty, n)
+	}
+	e.used++
+	e.usedAt, e.from = now.UnixMilli(), s.fromNumber(i.Caller.IP, i.Caller.Agent)
 	return 0
 }
 

@@ -73,7 +73,7 @@ func (s *Service) leak(ctx context.Context, t Tx, by auth.Caller, k Key, leaked 
 	next, did := k, ""
 	switch leaked.ID {
 	case k.TokenID:
-		if !s.hashes.fit(leaked, k.TokenHash, k.Pepper) {
+		if !s.hashes.fit(&leaked, k.TokenHash, k.Pepper) {
 			return nil
 		}
 		switch {
@@ -83,7 +83,7 @@ func (s *Service) leak(ctx context.Context, t Tx, by auth.Caller, k Key, leaked 
 			next.LeakedAt, did = now, outbox.LeakedNoEnrolment
 		}
 	case k.Retiring.TokenID:
-		if !s.hashes.fit(leaked, k.Retiring.TokenHash, k.Retiring.Pepper) {
+		if !s.hashes.fit(&leaked, k.Retiring.TokenHash, k.Retiring.Pepper) {
 			return nil
 		}
 		if k.Retiring.Active(now) {

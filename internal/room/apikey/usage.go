@@ -1,7 +1,9 @@
 package apikey
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,7 +13,7 @@ import (
 )
 
 // UsageInterval is how often what was used is written.
-const UsageInterval = 30 * time.Second
+const UsageInterval = time.Minute
 
 // UsageDays is for how many days the usage of a key is kept.
 const UsageDays = 90
@@ -19,6 +21,7 @@ const UsageDays = 90
 // UsageTx is the storage of how keys are used.
 type UsageTx interface {
 	// AddAPIKeyUses writes uses of keys: the last one of each, and the day's number.
+	// They come in the order of key and day.
 	AddAPIKeyUses(ctx context.Context, uses []Used) error
 	// RehashToken replaces a token's hash, if it is still the old one.
 	RehashToken(ctx context.Context, w id.Workspace, tokenID string, old, hash []byte, pepper int) error
@@ -47,17 +50,13 @@ type DayUsage struct {
 	N   int64
 }
 
-type useKey struct {
-	key [16]byte
-	day int32
-}
+// from is where a key was used from.
+type from struct{ ip, agent string }
 
-type use struct {
-	workspace id.Workspace
-	n         int64
-	at        int64
-	ip, agent string
-}
+// agentMost bounds a program's name, in bytes.
+const agentMost = 400
+
+const dayMillis = 24 * 60 * 60 * 1000
 
 // rehashed is a token whose hash is to be written under the current pepper.
 type rehashed struct {
@@ -68,12 +67,29 @@ type rehashed struct {
 
 func dayOf(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
 
-// note counts a use. The shard is locked.
-func (s *shard) note(i Identity, now time.Time) {
-	k := useKey{key: i.raw, day: int32(dayOf(now))}
-	u := s.uses[k]
-	u.workspace, u.n, u.at, u.ip, u.agent = i.Place.ID, u.n+1, now.UnixMilli(), i.Caller.IP, cut(i.Caller.Agent, 400)
-	s.uses[k] = u
+// fromNumber returns the number of where a key was used from. The shard is locked.
+func (s *shard) fromNumber(ip, agent string) uint32 {
+	f := from{ip, cut(agent, agentMost)}
+	if n := len(s.froms) - 1; n >= 0 && s.froms[n] == f { // the same as the last one
+		return uint32(n)
+	}
+	return number(&s.froms, s.fromOf, f, f)
+}
+
+// loosen takes what was used of an entry off it, to be written by itself. The shard is
+// locked.
+func (s *shard) loosen(t *shared, e *entry) {
+	if e.used == 0 {
+		return
+	}
+	t.mu.RLock()
+	w := t.places[e.place].ID
+	t.mu.RUnlock()
+	f := s.froms[e.from]
+	s.loose = append(s.loose, Used{
+		Workspace: w, Key: idOf[id.KindAPIKey](e.key), Day: e.usedAt / dayMillis, N: int64(e.used), Last: Use{At: at(e.usedAt), IP: f.ip, Agent: f.agent},
+	})
+	e.used = 0
 }
 
 func (c *Cache) rehash(w id.Workspace, tokenID string, old []byte, next stored) {
@@ -85,30 +101,28 @@ func (c *Cache) rehash(w id.Workspace, tokenID string, old []byte, next stored) 
 }
 
 // takeUses returns what is to be written of one shard, and gives it up.
-func (s *shard) takeUses() (map[useKey]use, map[label]rehashed) {
+func (s *shard) takeUses(t *shared) ([]Used, map[label]rehashed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	uses, again := s.uses, s.again
-	s.uses, s.again = map[useKey]use{}, map[label]rehashed{}
+	for _, i := range s.dirty {
+		s.loosen(t, s.at(i))
+	}
+	uses, again := s.loose, s.again
+	s.dirty, s.loose, s.again = s.dirty[:0], nil, map[label]rehashed{}
+	s.froms, s.fromOf = nil, map[from]uint32{}
 	return uses, again
 }
 
 // giveBack keeps again what could not be written.
-func (c *Cache) giveBack(all []pendingUse) {
-	for _, p := range all {
-		s := &c.shards[p.shard]
-		s.mu.Lock()
-		if newer, ok := s.uses[p.key]; ok {
-			newer.n += p.use.n
-			p.use = newer
-		}
-		s.uses[p.key] = p.use
-		s.mu.Unlock()
-	}
+func (c *Cache) giveBack(uses []Used) {
+	s := &c.shards[0] // any of them will do
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loose = append(s.loose, uses...)
 }
 
 // usesBatch is how many keys' uses one transaction writes.
-const usesBatch = 500
+const usesBatch = 2000
 
 // FlushUsage writes what was used since the last time, and hashes that are to be
 // under the current pepper. What could not be written is kept for the next time. Only
@@ -120,12 +134,10 @@ func (s *Service) FlushUsage(ctx context.Context, by auth.Caller) error {
 	if s.c.Cache == nil {
 		return nil
 	}
-	var all []pendingUse
+	var all []Used
 	for i := range s.c.Cache.shards {
-		uses, again := s.c.Cache.shards[i].takeUses()
-		for k, u := range uses {
-			all = append(all, pendingUse{shard: i, key: k, use: u})
-		}
+		uses, again := s.c.Cache.shards[i].takeUses(&s.c.Cache.shared)
+		all = append(all, uses...)
 		for l, r := range again { // if it fails, the next use finds it again
 			err := s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
 				return nil, t.RehashToken(ctx, r.workspace, string(l[:]), r.old, r.next.hash, r.next.pepper)
@@ -136,10 +148,11 @@ func (s *Service) FlushUsage(ctx context.Context, by auth.Caller) error {
 			}
 		}
 	}
+	all = merged(all)
 	for len(all) > 0 {
 		batch := all[:min(usesBatch, len(all))]
 		err := s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
-			return nil, t.AddAPIKeyUses(ctx, usedOf(batch))
+			return nil, t.AddAPIKeyUses(ctx, batch)
 		})
 		if err != nil {
 			s.c.Cache.giveBack(all)
@@ -150,20 +163,24 @@ func (s *Service) FlushUsage(ctx context.Context, by auth.Caller) error {
 	return nil
 }
 
-// pendingUse is a use that is to be written, and where it was kept.
-type pendingUse struct {
-	shard int
-	key   useKey
-	use   use
-}
-
-func usedOf(batch []pendingUse) []Used {
-	out := make([]Used, len(batch))
-	for i, p := range batch {
-		out[i] = Used{
-			Workspace: p.use.workspace, Key: idOf[id.KindAPIKey](p.key.key), Day: int64(p.key.day), N: p.use.n,
-			Last: Use{At: at(p.use.at), IP: p.use.ip, Agent: p.use.agent},
+// merged returns the uses in the order of key and day, each pair once: what lies side
+// by side is written together, and by all servers in one order.
+func merged(all []Used) []Used {
+	slices.SortFunc(all, func(a, b Used) int {
+		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Day, b.Day))
+	})
+	out := all[:0]
+	for _, u := range all {
+		last := len(out) - 1
+		if last < 0 || out[last].Key != u.Key || out[last].Day != u.Day {
+			out = append(out, u)
+			continue
 		}
+		n := out[last].N + u.N
+		if u.Last.At.After(out[last].Last.At) {
+			out[last] = u
+		}
+		out[last].N = n
 	}
 	return out
 }

@@ -24,8 +24,6 @@ type Identity struct {
 	Key      Key
 	Place    Place
 	Standing auth.Standing
-
-	raw [16]byte // the UUID of the key's id
 }
 
 // Verify returns the caller behind a token that is to open what keys of type want
@@ -35,108 +33,124 @@ type Identity struct {
 // told which type is needed, unless its workspace is suspended. Both, the latter and
 // the wrong address, are recorded. A key that is used too often gets a TooMany fault.
 func (s *Service) Verify(ctx context.Context, by auth.Caller, text string, want Type) (auth.Caller, error) {
-	i, err := s.Identify(ctx, by, text, want)
-	return i.Caller, err
+	var i Identity
+	if err := s.IdentifyInto(ctx, by, text, want, &i); err != nil {
+		return auth.Caller{}, err
+	}
+	return i.Caller, nil
 }
 
 // Identify is Verify that returns all that is known of the caller: it is answered
 // from memory while this server's lease holds (package lease), so that nothing that
-// was withdrawn is accepted.
-func (s *Service) Identify(ctx context.Context, by auth.Caller, text string, want Type) (Identity, error) {
-	presented, ok := token.Parse(text)
-	if !ok {
-		return Identity{}, fault.Unauthenticated()
-	}
-	now := s.gate.Clock.Now()
-	i, good, known := s.fromMemory(by, presented, now)
-	if !known {
-		var err error
-		if i, good, err = s.fromStore(ctx, by, presented, now); err != nil {
-			return Identity{}, err
-		}
-	}
-	if !good {
-		return Identity{}, fault.Unauthenticated()
-	}
-	if !i.Key.Allows(by.IP) {
-		f := fault.Unauthenticated()
-		return Identity{}, s.refuseUse(ctx, i.Caller, f, "ip_not_allowed")
-	}
-	if i.Key.Type != want {
-		f := fault.Forbidden("wrong_key_type", "This needs an API key of the type "+string(want)+".")
-		return Identity{}, s.refuseUse(ctx, i.Caller, f, f.Code)
-	}
-	if s.c.Cache != nil {
-		if wait := s.c.Cache.spend(presented.ID, i, now); wait > 0 {
-			return Identity{}, fault.TooMany("rate_limited", "This API key is used too often. Slow down.", wait)
-		}
+// was withdrawn is accepted. It is nil with an error.
+func (s *Service) Identify(ctx context.Context, by auth.Caller, text string, want Type) (*Identity, error) {
+	i := &Identity{}
+	if err := s.IdentifyInto(ctx, by, text, want, i); err != nil {
+		return nil, err
 	}
 	return i, nil
 }
 
-// fromMemory returns what is kept of a token; known is false if that must not be
+// IdentifyInto is Identify for who has the place already: it is large, and this the
+// way of every request. With an error what is in it says nothing.
+func (s *Service) IdentifyInto(ctx context.Context, by auth.Caller, text string, want Type, i *Identity) error {
+	presented, ok := token.Parse(text)
+	if !ok {
+		return fault.Unauthenticated()
+	}
+	now := s.gate.Clock.Now()
+	i.Caller = by
+	good, known := s.fromMemory(i, &presented, now)
+	if !known {
+		*i = Identity{Caller: by}
+		var err error
+		if good, err = s.fromStore(ctx, i, &presented, now); err != nil {
+			return err
+		}
+	}
+	if !good {
+		return fault.Unauthenticated()
+	}
+	if !i.Key.Allows(by.IP) {
+		f := fault.Unauthenticated()
+		return s.refuseUse(ctx, i.Caller, f, "ip_not_allowed")
+	}
+	if i.Key.Type != want {
+		f := fault.Forbidden("wrong_key_type", "This needs an API key of the type "+string(want)+".")
+		return s.refuseUse(ctx, i.Caller, f, f.Code)
+	}
+	if s.c.Cache != nil {
+		if wait := s.c.Cache.spend(presented.ID, i, now); wait > 0 {
+			return fault.TooMany("rate_limited", "This API key is used too often. Slow down.", wait)
+		}
+	}
+	return nil
+}
+
+// fromMemory fills in what is kept of a token; known is false if that must not be
 // answered from. The lease is asked after everything else was read.
-func (s *Service) fromMemory(by auth.Caller, t token.Token, now time.Time) (i Identity, good, known bool) {
+func (s *Service) fromMemory(i *Identity, t *token.Token, now time.Time) (good, known bool) {
 	if s.c.Cache == nil || s.c.Leases == nil {
-		return Identity{}, false, false
+		return false, false
 	}
-	kept, found := s.c.Cache.find(t.ID)
-	if !found {
-		return Identity{}, false, false
+	var k kept
+	if !s.c.Cache.find(t.ID, &k) {
+		return false, false
 	}
-	good = s.hashes.fit(t, kept.hash[:], int(kept.pepper))
-	if good {
-		i, good = identity(by, kept.key(t.ID), kept.place, t.ID, now)
-		i.raw = kept.entry.key
+	if good = s.hashes.fit(t, k.hash[:], int(k.pepper)); good {
+		k.fill(&i.Key, t.ID)
+		i.Place = k.place
+		good = i.complete(t.ID, now)
 	}
-	return i, good, s.c.Leases.Live()
+	return good, s.c.Leases.Live()
 }
 
 // fromStore asks the database, and keeps what it said.
-func (s *Service) fromStore(ctx context.Context, by auth.Caller, t token.Token, now time.Time) (Identity, bool, error) {
+func (s *Service) fromStore(ctx context.Context, i *Identity, t *token.Token, now time.Time) (bool, error) {
 	var epoch uint64
 	if s.c.Cache != nil {
 		epoch = s.c.Cache.epoch.Load() // before anything is read
 	}
-	var k Key
-	var p Place
-	found := false
+	found, tokenID := false, t.ID
+	var key Key
+	var place Place
 	err := s.gate.Store.Read(ctx, func(ctx context.Context, tx Tx) error {
 		var err error
-		k, p, found, err = tx.FindAPIKeyByTokenID(ctx, t.ID)
+		key, place, found, err = tx.FindAPIKeyByTokenID(ctx, tokenID)
 		return err
 	})
 	if err != nil || !found {
-		return Identity{}, false, err
+		return false, err
 	}
+	i.Key, i.Place = key, place
+	k := &i.Key
 	hash, pepper := k.TokenHash, k.Pepper
 	if t.ID == k.Retiring.TokenID {
 		hash, pepper = k.Retiring.TokenHash, k.Retiring.Pepper
 	}
 	if !s.hashes.fit(t, hash, pepper) {
-		return Identity{}, false, nil
+		return false, nil
 	}
 	if s.c.Cache != nil {
-		s.c.Cache.put(epoch, t.ID, hash, pepper, k, p)
+		s.c.Cache.put(epoch, t.ID, hash, pepper, *k, i.Place)
 		if pepper != s.hashes.current() {
-			s.c.Cache.rehash(k.Workspace, t.ID, hash, s.hashes.make(t))
+			s.c.Cache.rehash(k.Workspace, t.ID, hash, s.hashes.make(*t))
 		}
 	}
-	i, good := identity(by, k, p, t.ID, now)
-	copy(i.raw[:], k.ID.Bytes())
-	return i, good, nil
+	return i.complete(t.ID, now), nil
 }
 
-// identity returns who comes with the token, and false if it is not good at now.
-func identity(by auth.Caller, k Key, p Place, tokenID string, now time.Time) (Identity, bool) {
-	standing := k.Standing(tokenID, now)
-	if !standing.Active || p.Suspended {
-		return Identity{}, false
+// complete fills in who comes with the token, and returns false if it is not good at
+// now.
+func (i *Identity) complete(tokenID string, now time.Time) bool {
+	i.Standing = i.Key.Standing(tokenID, now)
+	if !i.Standing.Active || i.Place.Suspended {
+		return false
 	}
-	c := by
-	c.Kind, c.Workspace, c.APIKey, c.Name, c.Token = auth.APIKey, k.Workspace, k.ID, k.Name, tokenID
-	k.LastUse = Use{At: now, IP: by.IP, Agent: by.Agent}
-	return Identity{Caller: c, Key: k, Place: p, Standing: standing}, true
+	c := &i.Caller
+	c.Kind, c.Workspace, c.APIKey, c.Name, c.Token = auth.APIKey, i.Key.Workspace, i.Key.ID, i.Key.Name, tokenID
+	i.Key.LastUse = Use{At: now, IP: c.IP, Agent: c.Agent}
+	return true
 }
 
 // refuseUse records that a good token was refused. Who is not good any more by now
@@ -172,10 +186,18 @@ type peppered struct {
 	hashers map[int]*sync.Pool
 }
 
+// hasher computes a hash, in a place of its own.
+type hasher struct {
+	mac hash.Hash
+	sum []byte
+}
+
 func (h *hashes) use(p Peppers) {
 	next := &peppered{current: p.Current, hashers: map[int]*sync.Pool{}}
 	for n, pepper := range p.Known {
-		next.hashers[n] = &sync.Pool{New: func() any { return hmac.New(sha256.New, pepper.Expose()) }}
+		next.hashers[n] = &sync.Pool{New: func() any {
+			return &hasher{mac: hmac.New(sha256.New, pepper.Expose()), sum: make([]byte, 0, sha256.Size)}
+		}}
 	}
 	h.p.Store(next)
 }
@@ -185,38 +207,40 @@ func (h *hashes) current() int { return h.p.Load().current }
 // make returns the hash of a token under the current pepper.
 func (h *hashes) make(t token.Token) stored {
 	p := h.p.Load()
-	var sum [sha256.Size]byte
-	p.sum(p.current, t, &sum)
-	return stored{hash: sum[:], pepper: p.current}
+	out := stored{pepper: p.current}
+	p.with(p.current, &t, func(sum []byte) { out.hash = append([]byte(nil), sum...) })
+	return out
 }
 
 // fit says whether the hash is the token's under the pepper; 0 stands for any.
-func (h *hashes) fit(t token.Token, hash []byte, pepper int) bool {
+func (h *hashes) fit(t *token.Token, hash []byte, pepper int) bool {
 	p := h.p.Load()
-	var sum [sha256.Size]byte
-	if pepper != 0 {
-		return p.sum(pepper, t, &sum) && subtle.ConstantTimeCompare(sum[:], hash) == 1
-	}
 	fits := false
+	compare := func(sum []byte) { fits = fits || subtle.ConstantTimeCompare(sum, hash) == 1 }
+	if pepper != 0 {
+		p.with(pepper, t, compare)
+		return fits
+	}
 	for n := range p.hashers {
-		fits = p.sum(n, t, &sum) && subtle.ConstantTimeCompare(sum[:], hash) == 1 || fits
+		p.with(n, t, compare)
 	}
 	return fits
 }
 
-// sum computes the hash of a token; false if the pepper is not known.
-func (p *peppered) sum(pepper int, t token.Token, out *[sha256.Size]byte) bool {
+// with calls fn with the hash of a token, which is good until fn returns. If the pepper
+// is not known, fn is not called.
+func (p *peppered) with(pepper int, t *token.Token, fn func(sum []byte)) {
 	pool, ok := p.hashers[pepper]
 	if !ok {
-		return false
+		return
 	}
-	mac, ok := pool.Get().(hash.Hash)
+	h, ok := pool.Get().(*hasher)
 	if !ok {
-		return false
+		return
 	}
-	mac.Reset()
-	mac.Write(t.Secret().Expose())
-	mac.Sum(out[:0])
-	pool.Put(mac)
-	return true
+	h.mac.Reset()
+	h.mac.Write(t.Secret().Expose())
+	h.sum = h.mac.Sum(h.sum[:0])
+	fn(h.sum)
+	pool.Put(h)
 }
