@@ -102,7 +102,7 @@ func cmpOr(a, b string) string {
 func benchmarkKeys(b *testing.B, binary string, n int, empty, throughHuma *process) {
 	dir := b.TempDir()
 	tokens := manyKeys(b, dir, n)
-	os.Setenv("KH_DATA", dir)
+
 	k := startProcess(b, os.Args[0], "KEYHOLD_BENCH_FLOOR=keyhold")
 	_ = binary
 	b.ReportMetric(k.boot.Seconds()*1000, "ms-to-ready")
@@ -159,7 +159,7 @@ func manyKeys(b *testing.B, dir string, n int) []string {
 				}
 				tokens = append(tokens, s.Secret().ExposeString())
 			}
-			return nil, nil
+			return nil, b.Context().Err()
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -101,7 +101,8 @@ func (h jsonHandler) HandleAttrs(at time.Time, level slog.Level, message string,
 		b = new([]byte)
 	}
 	defer buffersOfLines.Put(b)
-	line := append((*b)[:0], `{"time":"`...)
+	line := (*b)[:0]
+	line = append(line, `{"time":"`...)
 	line = at.AppendFormat(line, time.RFC3339Nano)
 	line = append(line, `","level":"`...)
 	line = append(line, level.String()...)

@@ -164,7 +164,7 @@ func (m metrics) of(route, method string, status int) measured {
 func newRequestID() string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	out := [4 + 26]byte{'r', 'e', 'q', '_'}
-	hi, lo := rand.Uint64(), rand.Uint64()
+	hi, lo := rand.Uint64(), rand.Uint64() //nolint:gosec // as the docstring says
 	for i := range 13 {
 		out[4+i], out[17+i] = letters[hi&31], letters[lo&31]
 		hi, lo = hi>>5, lo>>5

@@ -45,7 +45,7 @@ type label [12]byte
 // has nothing to look for among a million of them.
 type entry struct {
 	hash         [32]byte
-	key          [16]byte // the UUID of the key's id
+	uuid         [16]byte // of the key's id
 	token        label    // of the key; another than the entry's for a retiring token
 	retiring     label    // zeros for none
 	created      int64    // Unix milliseconds, as all moments here
@@ -184,7 +184,7 @@ func (k *kept) fill(out *Key, tokenID string) {
 	if labelOf(tokenID) != k.token {
 		out.TokenID = string(k.token[:])
 	}
-	out.ID, out.Workspace, out.Name, out.Type = idOf[id.KindAPIKey](k.entry.key), k.place.ID, k.title, typeOf(k.kind)
+	out.ID, out.Workspace, out.Name, out.Type = idOf[id.KindAPIKey](k.uuid), k.place.ID, k.title, typeOf(k.kind)
 	out.Permissions, out.AllowedIPs, out.CreatedBy = k.granted, k.allowed, k.creatorParty
 	out.CreatedAt, out.IssuedAt, out.EndsAt = at(k.created), at(k.issued), at(k.ends)
 	if k.expires != 0 {
@@ -229,7 +229,7 @@ func (c *Cache) put(epoch uint64, tokenID string, hash []byte, pepper int, k Key
 		pepper: uint16(pepper), kind: kindOf(k.Type), disabled: !k.DisabledAt.IsZero(), leaked: !k.LeakedAt.IsZero(),
 	}
 	copy(e.hash[:], hash)
-	copy(e.key[:], k.ID.Bytes())
+	copy(e.uuid[:], k.ID.Bytes())
 	if !k.ExpiresAt.IsZero() {
 		e.expires = k.ExpiresAt.UnixMilli()
 	}

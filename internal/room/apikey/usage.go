@@ -87,7 +87,7 @@ func (s *shard) loosen(t *shared, e *entry) {
 	t.mu.RUnlock()
 	f := s.froms[e.from]
 	s.loose = append(s.loose, Used{
-		Workspace: w, Key: idOf[id.KindAPIKey](e.key), Day: e.usedAt / dayMillis, N: int64(e.used), Last: Use{At: at(e.usedAt), IP: f.ip, Agent: f.agent},
+		Workspace: w, Key: idOf[id.KindAPIKey](e.uuid), Day: e.usedAt / dayMillis, N: int64(e.used), Last: Use{At: at(e.usedAt), IP: f.ip, Agent: f.agent},
 	})
 	e.used = 0
 }
