@@ -171,8 +171,11 @@ func TestEveryOperation_refusesNobody(t *testing.T) {
 	count := 0
 	for path, item := range paths {
 		methods, _ := item.(map[string]any)
-		for method := range methods {
+		for method, described := range methods {
 			count++
+			if o, _ := described.(map[string]any); fmt.Sprint(o["security"]) == "[]" {
+				continue // it says itself that it refuses nobody
+			}
 			for _, token := range []string{"", "kh_admin_x", "nonsense", strings.Repeat("a", 4000)} {
 				a := s.call(token, strings.ToUpper(method), strings.ReplaceAll(path, "{id}", "user_x"), "{}")
 				s.want(a, http.StatusUnauthorized, "unauthenticated")
