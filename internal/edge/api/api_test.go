@@ -25,6 +25,7 @@ type server struct {
 	token string // Admin key of the first workspace, all permissions
 	other string // the same of the second
 	here  auth.Caller
+	data  string // its folder
 }
 
 func newServer(t *testing.T) *server {
@@ -34,11 +35,18 @@ func newServer(t *testing.T) *server {
 
 func newServerWith(t *testing.T, o app.Options) *server {
 	t.Helper()
-	c, err := app.Settings{Data: t.TempDir(), Listen: "localhost:8080", LogFormat: "json"}.Parse()
+	return newServerOf(t, app.Settings{}, o, slog.DiscardHandler)
+}
+
+// newServerOf is newServer with settings and a log.
+func newServerOf(t *testing.T, settings app.Settings, o app.Options, log slog.Handler) *server {
+	t.Helper()
+	settings.Data, settings.Listen, settings.LogFormat = t.TempDir(), "localhost:8080", "json"
+	c, err := settings.Parse()
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.Open(t.Context(), c, o, slog.New(slog.DiscardHandler))
+	a, err := app.Open(t.Context(), c, o, slog.New(log))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +55,7 @@ func newServerWith(t *testing.T, o app.Options) *server {
 			t.Error(err)
 		}
 	})
-	s := &server{t: t, app: a}
+	s := &server{t: t, app: a, data: settings.Data}
 	s.here, s.token = s.workspace("Here")
 	_, s.other = s.workspace("Elsewhere")
 	if s.h, err = a.Handler("test"); err != nil {

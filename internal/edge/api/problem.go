@@ -42,7 +42,7 @@ func newProblem(hc huma.Context, status int, message string, errs ...error) huma
 			d := detailed.ErrorDetail()
 			field = named(kit.ProblemField{Field: fieldName(d.Location), Message: d.Message})
 		}
-		p.Errors = append(p.Errors, field)
+		p.Errors = append(p.Errors, kit.NewProblemField(field.Field, field.Message))
 	}
 	return p
 }

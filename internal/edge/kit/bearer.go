@@ -57,3 +57,8 @@ func unescape(s string) string {
 	}
 	return s
 }
+
+// tokenBegins finds what may be a token, or the beginning of one that was cut.
+var tokenBegins = regexp.MustCompile(`kh_(admin|mobile|client)_[0-9A-Za-z_]+`)
+
+func blankTokens(s string) string { return tokenBegins.ReplaceAllString(s, "[token]") }

@@ -24,6 +24,12 @@ type ProblemField struct {
 	Message string `json:"message" doc:"What is wrong with it."`
 }
 
+// NewProblemField returns a field at fault. Tokens are blanked: what is told of a field
+// may repeat what was sent, and ends up in the logs of whoever sent it.
+func NewProblemField(field, message string) ProblemField {
+	return ProblemField{Field: blankTokens(field), Message: blankTokens(message)}
+}
+
 // Error returns the detail.
 func (p *Problem) Error() string { return p.Detail }
 
@@ -50,7 +56,7 @@ func ProblemOf(ctx context.Context, err error) *Problem {
 	f := NoteError(ctx, err)
 	p := NewProblem(ctx, Status(f), f.Code, f.Public)
 	for _, field := range f.Fields {
-		p.Errors = append(p.Errors, ProblemField{Field: field.Name, Message: field.Message})
+		p.Errors = append(p.Errors, NewProblemField(field.Name, field.Message))
 	}
 	RetryAfter(p.headers, f)
 	if p.Status == http.StatusUnauthorized {
