@@ -26,6 +26,7 @@ import (
 //	shutdown               end it with SIGTERM
 //	exits CODE keyhold …   run a command that ends with that code
 //	http STATUS METHOD PATH [BODY]   a request of $URL, with $TOKEN if there is one
+//	until STATUS METHOD PATH [BODY]  that request, again and again until its answer has the status
 //	field VAR NAME         set $VAR from a field of the JSON on stdout
 //	sealed                 wait until the sequencer has sealed every line
 //	sql FILE STATEMENT     change rows of an SQLite file behind the server's back
@@ -35,7 +36,7 @@ func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: ".", Setup: setUpStory, RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"start": startServer, "shutdown": stopServer, "exits": exits, "http": request, "field": field, "sealed": awaitSealed, "sql": tamper,
+			"start": startServer, "shutdown": stopServer, "exits": exits, "http": request, "until": requestUntil, "field": field, "sealed": awaitSealed, "sql": tamper,
 		},
 	})
 }
@@ -128,6 +129,33 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 || len(args) > 4 {
 		ts.Fatalf("usage: http STATUS METHOD PATH [BODY]")
 	}
+	status, text := send(ts, args)
+	_, err := ts.Stdout().Write(text)
+	ts.Check(err)
+	if strconv.Itoa(status) != args[0] {
+		ts.Fatalf("%s %s: status %d, want %s\n%s", args[1], args[2], status, args[0], text)
+	}
+}
+
+func requestUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 || len(args) > 4 {
+		ts.Fatalf("usage: until STATUS METHOD PATH [BODY]")
+	}
+	for deadline := time.Now().Add(patience); ; {
+		status, text := send(ts, args)
+		if strconv.Itoa(status) == args[0] {
+			_, err := ts.Stdout().Write(text)
+			ts.Check(err)
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s %s: status %d after %v, want %s\n%s", args[1], args[2], status, patience, args[0], text)
+		}
+	}
+}
+
+// send sends the request that the arguments name, and returns what came back.
+func send(ts *testscript.TestScript, args []string) (status int, text []byte) {
 	body := ""
 	if len(args) == 4 {
 		body = args[3]
@@ -138,11 +166,7 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	status, text, err := call(client, args[1], ts.Getenv("URL")+args[2], ts.Getenv("TOKEN"), body)
 	ts.Check(err)
-	_, err = ts.Stdout().Write(text)
-	ts.Check(err)
-	if strconv.Itoa(status) != args[0] {
-		ts.Fatalf("%s %s: status %d, want %s\n%s", args[1], args[2], status, args[0], text)
-	}
+	return status, text
 }
 
 func field(ts *testscript.TestScript, neg bool, args []string) {

@@ -80,6 +80,7 @@ type App struct {
 	sequencer *sequencer.Sequencer
 	stopping  chan struct{} // closed when Serve ends
 	teller    *checkpoint.Teller
+	reports   sync.WaitGroup // what requests left to be done, see api.Config
 
 	mu      sync.Mutex
 	cursors map[id.Workspace]secret.Bytes // guarded by mu
@@ -260,8 +261,10 @@ func (a *App) codeKey() secret.Bytes {
 	return secret.New(mac.Sum(nil))
 }
 
-// Close closes the store and gives the data folder free.
+// Close waits for what requests left to be done, closes the store and gives the data
+// folder free.
 func (a *App) Close() error {
+	a.reports.Wait()
 	var errs []error
 	if a.store != nil {
 		errs = append(errs, a.store.Close())

@@ -18,10 +18,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/keyhold/keyhold/internal/edge/api"
+	"github.com/keyhold/keyhold/internal/edge/authenticator"
 	"github.com/keyhold/keyhold/internal/edge/holder"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/edge/kit/assets"
 	"github.com/keyhold/keyhold/internal/edge/panel"
+	"github.com/keyhold/keyhold/internal/edge/sharedmobile"
 )
 
 // drainTime is how long requests and deliveries under way may take to end after
@@ -54,12 +56,15 @@ func (a *App) Handler(version string) (http.Handler, error) {
 	cursors := kit.Cursors{Secrets: a.cursorSecret}
 	if err := api.Register(mux, api.Config{
 		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, APIKeys: a.APIKeys, SignIn: a.SignIn, Record: a.Record, Overview: a.Overview, Version: version,
+		Log: a.log, Reports: &a.reports,
 	}); err != nil {
 		return nil, err
 	}
 	panel.New(panel.Config{
 		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys, Record: a.Record, Overview: a.Overview,
 	}).Register(mux)
+	authenticator.Register(mux, a.APIKeys)
+	sharedmobile.Register(mux, a.APIKeys)
 	holder.New(holder.Config{Kit: k, Assets: files, Cursors: cursors, SignIn: a.SignIn, Record: a.Record}).Register(mux)
 	mux.Handle("GET "+assets.Prefix, files)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
@@ -159,6 +164,7 @@ func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready f
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	err = errors.Join(err, server.Shutdown(drain), admin.Shutdown(drain))
+	a.reports.Wait()
 	stopBackground()
 	owned.Wait()
 	if removal := os.Remove(a.folder.file(socketFile)); removal != nil && !errors.Is(removal, os.ErrNotExist) {

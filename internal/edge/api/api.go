@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -48,12 +50,17 @@ type Config struct {
 	Record    *activity.Record
 	Overview  *overview.Service
 	Version   string
+	Log       *slog.Logger // of what no request waits for
+	// Reports counts the reports of leaked tokens that are worked on. Whoever stops
+	// the server waits for it once no request is under way.
+	Reports *sync.WaitGroup
 }
 
 // restAPI answers the REST paths.
 type restAPI struct {
-	c    Config
-	huma huma.API
+	c       Config
+	huma    huma.API
+	reports chan struct{} // holds one for each report that is worked on
 }
 
 // Register mounts the API on mux, with its OpenAPI document and the page that shows
@@ -74,7 +81,7 @@ func Register(mux *http.ServeMux, c Config) error {
 	}
 	config.Security = []map[string][]string{{"token": {}}}
 	config.Servers = []*huma.Server{{URL: c.Kit.PublicURL("")}}
-	a := &restAPI{c: c, huma: humago.New(mux, config)}
+	a := &restAPI{c: c, huma: humago.New(mux, config), reports: make(chan struct{}, reportsAtOnce)}
 	a.huma.UseMiddleware(a.authenticate)
 
 	a.registerMe(mux, config)
@@ -96,13 +103,14 @@ func Register(mux *http.ServeMux, c Config) error {
 	})
 	mux.HandleFunc("GET /api/docs", a.docs)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, r, fault.NotFound("not_found", "There is nothing at this address."))
+		kit.Refuse(w, r, fault.NotFound("not_found", "There is nothing at this address."))
 	})
 	return nil
 }
 
 const apiDescription = "The API of a Keyhold workspace. What the panel can do, a program can do here with an Admin API key. " +
-	"Errors are RFC 9457 problems with a stable `code`. Lists take `limit` and `cursor` and answer `data` and `next_cursor`. Every POST takes an `Idempotency-Key`. Times are RFC 3339 in UTC."
+	"Errors are RFC 9457 problems with a stable `code`. Lists take `limit` and `cursor` and answer `data` and `next_cursor`. Every POST that has a caller takes an `Idempotency-Key`. " +
+	"A token belongs into the `Authorization` header: a request with one in its query is refused. An API key that is used too often answers 429 with `Retry-After`. Times are RFC 3339 in UTC."
 
 type callerKey struct{}
 
@@ -113,19 +121,24 @@ func callerOf(ctx context.Context) auth.Caller {
 }
 
 // authenticate turns a token, or a panel session's cookie, into the caller before
-// anything else of the request is looked at.
+// anything else of the request is looked at. An operation that the document describes
+// as open to everybody has no caller.
 func (a *restAPI) authenticate(ctx huma.Context, next func(huma.Context)) {
+	if needs := ctx.Operation().Security; needs != nil && len(needs) == 0 {
+		next(ctx)
+		return
+	}
 	r, w := humago.Unwrap(ctx)
 	c, err := a.caller(r)
 	if err != nil {
-		writeProblem(w, r, err)
+		kit.Refuse(w, r, err)
 		return
 	}
 	inner := context.WithValue(r.Context(), callerKey{}, c)
 	if key := r.Header.Get(idempotencyHeader); key != "" && r.Method == http.MethodPost {
 		request, err := requestOf(r, c, key)
 		if err != nil {
-			writeProblem(w, r, err)
+			kit.Refuse(w, r, err)
 			return
 		}
 		inner = once.With(inner, request)
@@ -153,40 +166,30 @@ func requestOf(r *http.Request, c auth.Caller, key string) (*once.Request, error
 	return once.New(c, r.Method, r.URL.Path, key, body), nil
 }
 
+// caller returns who calls. Whoever carries a token in the query is nobody, whatever
+// else they carry.
 func (a *restAPI) caller(r *http.Request) (auth.Caller, error) {
-	values := r.Header.Values("Authorization")
+	text, present, ok := kit.Bearer(r)
 	switch {
-	case len(values) > 1:
+	case !ok:
 		return auth.Caller{}, fault.Unauthenticated()
-	case len(values) == 0:
+	case !present:
 		return a.c.Kit.SessionCaller(r)
 	}
-	c, err := a.c.APIKeys.Verify(r.Context(), kit.Nobody(r.Context()), bearer(values[0]), apikey.Admin)
+	c, err := a.c.APIKeys.Verify(r.Context(), kit.Nobody(r.Context()), text, apikey.Admin)
 	if err == nil {
 		kit.NoteCaller(r.Context(), c)
 	}
 	return c, err
 }
 
-// bearer returns the token of an Authorization header; a bare token counts too.
-func bearer(value string) string {
-	scheme, token, found := strings.Cut(value, " ")
-	if !found {
-		return value
-	}
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
-}
-
 // operation describes an operation of the API; errors lists the statuses that it
-// answers beside success, 401, 403 and 422.
+// answers beside success, 401, 403, 422 and 429.
 func operation(id, method, path, summary, description string, errors ...int) huma.Operation {
 	tag, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	return huma.Operation{
 		OperationID: id, Method: method, Path: Prefix + path, Summary: summary, Description: description, Tags: []string{tag},
-		MaxBodyBytes: maxBody, Errors: append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity}, errors...),
+		MaxBodyBytes: maxBody, Errors: append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests}, errors...),
 	}
 }
 
@@ -198,7 +201,7 @@ func register[I, O any](a *restAPI, op huma.Operation, handle handler[I, O]) {
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, callerOf(ctx), in)
 		if err != nil {
-			return nil, problemOf(ctx, err)
+			return nil, kit.ProblemOf(ctx, err)
 		}
 		return out, nil
 	})

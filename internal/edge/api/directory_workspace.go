@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/room/directory"
@@ -16,6 +19,7 @@ type workspaceBody struct {
 	Language        string    `json:"language" doc:"BCP 47, for whoever has none of their own; empty for English."`
 	Timezone        string    `json:"timezone" doc:"IANA name, for whoever has none of their own; empty for UTC."`
 	CheckpointEmail string    `json:"checkpoint_email" doc:"Who gets checkpoints of the activity record by e-mail; empty for nobody."`
+	APIKeyMaxDays   int       `json:"api_key_max_days" doc:"How many days an API key's token may live, of those that are there too; 0 for no limit."`
 	CreatedAt       time.Time `json:"created_at"`
 }
 
@@ -26,7 +30,8 @@ type workspaceOutput struct {
 
 func workspaceAnswer(w directory.Workspace) *workspaceOutput {
 	return &workspaceOutput{ETag: etag(w.Revision), Body: workspaceBody{
-		ID: string(w.ID), Name: w.Name, Language: w.Language, Timezone: w.Timezone, CheckpointEmail: w.CheckpointEmail, CreatedAt: w.CreatedAt,
+		ID: string(w.ID), Name: w.Name, Language: w.Language, Timezone: w.Timezone, CheckpointEmail: w.CheckpointEmail, APIKeyMaxDays: w.APIKeyMaxDays,
+		CreatedAt: w.CreatedAt,
 	}}
 }
 
@@ -37,6 +42,29 @@ type patchWorkspaceInput struct {
 		Language        patchText `json:"language,omitempty"`
 		Timezone        patchText `json:"timezone,omitempty"`
 		CheckpointEmail patchText `json:"checkpoint_email,omitempty"`
+		APIKeyMaxDays   patchDays `json:"api_key_max_days,omitempty"`
+	}
+}
+
+// patchDays is a number in a merge patch (RFC 7396): absent, or set, where null
+// removes and so sets 0.
+type patchDays struct{ value *int }
+
+// UnmarshalJSON reads a whole number or null.
+func (p *patchDays) UnmarshalJSON(b []byte) error {
+	var n int
+	if err := json.Unmarshal(b, &n); err != nil { // null leaves 0
+		return err
+	}
+	p.value = &n
+	return nil
+}
+
+// Schema describes a whole number or null.
+func (patchDays) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeInteger, Nullable: true, Minimum: new(0.0), Maximum: new(float64(directory.MaxAPIKeyDays)),
+		Description: "Also binds the keys that are there. Null or 0 for no limit.",
 	}
 }
 
@@ -58,6 +86,7 @@ func (a *restAPI) getWorkspace(ctx context.Context, by auth.Caller, _ *struct{})
 func (a *restAPI) patchWorkspace(ctx context.Context, by auth.Caller, in *patchWorkspaceInput) (*workspaceOutput, error) {
 	w, err := a.c.Directory.UpdateWorkspace(ctx, by, directory.Settings{
 		Name: in.Body.Name.value, Language: in.Body.Language.value, Timezone: in.Body.Timezone.value, CheckpointEmail: in.Body.CheckpointEmail.value,
+		APIKeyMaxDays: in.Body.APIKeyMaxDays.value,
 	}, revisionOf(in.IfMatch))
 	if err != nil {
 		return nil, err

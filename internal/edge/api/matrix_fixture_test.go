@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/keyhold/keyhold/internal/app"
 	"github.com/keyhold/keyhold/internal/base/auth"
@@ -27,13 +29,14 @@ import (
 // Its clock stands still.
 type bench struct {
 	*server
-	mux     *http.ServeMux
-	store   *store.Store
-	db      *sql.DB
-	lastSeq int64
-	n       int // for names that differ
-	worlds  []*world
-	callers []*caller
+	mux      *http.ServeMux
+	store    *store.Store
+	db       *sql.DB
+	lastSeq  int64
+	n        int // for names that differ
+	requests atomic.Int64
+	worlds   []*world
+	callers  []*caller
 	// userOf is whose an administrator is.
 	userOf map[string]id.User
 }
@@ -48,13 +51,13 @@ type world struct {
 
 // caller is somebody who calls.
 type caller struct {
-	name      string
-	at        *world
-	headers   []string
-	accepted  bool
-	wrongType bool // an API key for something else
-	kind      auth.Kind
-	user      id.User
+	name     string
+	at       *world
+	headers  []string
+	accepted bool
+	kind     auth.Kind
+	keyType  apikey.Type // of an API key
+	user     id.User
 	// permissions are those that hold; owner and fresh are of people at the panel.
 	permissions auth.Permissions
 	owner       bool
@@ -242,9 +245,37 @@ func (b *bench) thing(w *world, kind, of string, c *caller) string {
 		return b.sessionID(w, c.user)
 	case "activity":
 		return w.stand["activity"]
+	case "api_key", "disabled_api_key", "leaked_api_key", "admin_key", "disabled_admin_key", "overlapping_admin_key":
+		return b.apiKey(w, kind)
 	}
 	b.t.Fatalf("no fixture of the kind %s", kind)
 	return ""
+}
+
+// apiKey makes an API key: a Clients key, or an Admin key with all permissions.
+func (b *bench) apiKey(w *world, kind string) string {
+	b.t.Helper()
+	ctx, keys := b.t.Context(), b.app.APIKeys
+	n := apikey.NewKey{Name: b.next(w), Type: apikey.Clients}
+	if strings.Contains(kind, "admin") {
+		n.Type = apikey.Admin
+	}
+	k, secret, err := keys.Create(ctx, w.by, n)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	switch strings.Split(kind, "_")[0] {
+	case "disabled":
+		_, _, err = keys.Disable(ctx, w.by, k.ID, false)
+	case "leaked":
+		err = keys.ReportLeaked(ctx, auth.Nobody("", "", ""), secret.Secret().ExposeString())
+	case "overlapping":
+		_, _, err = keys.Reset(ctx, w.by, k.ID, apikey.Renewal{Overlap: time.Hour})
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(k.ID)
 }
 
 // sessionID opens a session of the user and returns its id.
@@ -269,8 +300,11 @@ func (b *bench) standing(w *world, place, kind, of string) string {
 // missing is an id of the kind that nothing has.
 func missing(kind string) string {
 	prefix := map[string]string{
-		"group": "grp", "administrator": "adm", "owner": "adm", "passkey": "psk", "my_passkey": "psk", "session": "ses", "my_session": "ses", "activity": "act", "api_key": "key",
+		"group": "grp", "administrator": "adm", "owner": "adm", "passkey": "psk", "my_passkey": "psk", "session": "ses", "my_session": "ses", "activity": "act",
 	}[kind]
+	if strings.HasSuffix(kind, "_key") {
+		prefix = "key"
+	}
 	if prefix == "" {
 		prefix = "user"
 	}
@@ -321,7 +355,7 @@ func (b *bench) seat(w *world, name string, owner bool, p auth.Permissions) *cal
 func (b *bench) programs() {
 	here := b.worlds[0]
 	key := func(w *world, name string, typ apikey.Type, p auth.Permissions) *caller {
-		return b.add(&caller{name: name, at: w, kind: auth.APIKey, accepted: true, wrongType: typ != apikey.Admin, permissions: p, headers: b.bearer(w, typ, p)})
+		return b.add(&caller{name: name, at: w, kind: auth.APIKey, accepted: true, keyType: typ, permissions: p, headers: b.bearer(w, typ, p)})
 	}
 	key(here, "Admin key with all permissions", apikey.Admin, auth.All())
 	for _, p := range auth.All() {
@@ -330,6 +364,15 @@ func (b *bench) programs() {
 	key(here, "Clients key", apikey.Clients, nil)
 	key(here, "Shared Mobile key", apikey.SharedMobile, nil)
 	key(b.worlds[1], "Admin key of another workspace", apikey.Admin, auth.All())
+	retiring := key(here, "retiring Admin key", apikey.Admin, auth.All())
+	retiring.permissions = auth.All().Without(auth.APIKeysWrite)
+	page, err := b.app.APIKeys.List(b.t.Context(), here.by, apikey.Query{Begins: strings.Split(retiring.headers[1], "_")[2]})
+	if err != nil || len(page.Items) != 1 {
+		b.t.Fatalf("found %d keys by their token id, want 1: %v", len(page.Items), err)
+	}
+	if _, _, err := b.app.APIKeys.Reset(b.t.Context(), here.by, page.Items[0].ID, apikey.Renewal{Overlap: time.Hour}); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func (b *bench) bearer(w *world, typ apikey.Type, p auth.Permissions) []string {
@@ -379,6 +422,7 @@ func (b *bench) strangers() {
 	key("disabled key", here, apikey.Admin, `UPDATE apikey SET disabled_at = 1`)
 	key("disabled Clients key", here, apikey.Clients, `UPDATE apikey SET disabled_at = 1`)
 	key("deleted key", here, apikey.Admin, `DELETE FROM apikey`)
+	key("expired Shared Mobile key", here, apikey.SharedMobile, `UPDATE apikey SET expires_at = 1, ends_at = 1`)
 	expired := key("expired key", here, apikey.Admin, `UPDATE apikey SET expires_at = 1, ends_at = 1`)
 	gone("owner's session with an expired key", here, append(expired, b.named("owner").headers...))
 	person("owner of a suspended workspace", closed, true, nil)
@@ -434,8 +478,9 @@ func (b *bench) watch() {
 		b.t.Fatalf("found the tables %v, want all", tables)
 	}
 	for _, table := range tables {
-		column := ""
+		column, differs := "", []string{}
 		for _, c := range b.texts(`SELECT name FROM pragma_table_info('` + table + `')`) {
+			differs = append(differs, "OLD."+c+" IS NOT NEW."+c)
 			if c == "workspace" {
 				column = c
 			}
@@ -448,7 +493,11 @@ func (b *bench) watch() {
 			if column != "" {
 				workspace = side + "." + column
 			}
-			b.exec(`CREATE TRIGGER matrix_` + table + `_` + what + ` AFTER ` + what + ` ON ` + table +
+			when := ""
+			if what == "UPDATE" { // a row that is written as it was, to lock it, is not changed
+				when = ` WHEN ` + strings.Join(differs, ` OR `)
+			}
+			b.exec(`CREATE TRIGGER matrix_` + table + `_` + what + ` AFTER ` + what + ` ON ` + table + when +
 				` BEGIN INSERT INTO matrix_change (tab, what, workspace) VALUES ('` + table + `', '` + what + `', ` + workspace + `); END`)
 		}
 	}

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/room/apikey"
 )
 
 // policy is testdata/policy.json, which says itself what its fields mean.
@@ -32,6 +34,8 @@ type row struct {
 	Body   json.RawMessage   `json:"body"`
 	Quiet  bool              `json:"quiet"`
 	Again  bool              `json:"again"`
+	Opens  apikey.Type       `json:"opens"`
+	Public bool              `json:"public"`
 }
 
 func (r row) name() string {
@@ -164,7 +168,9 @@ var notFoundCode = map[string]string{
 	"user": "user_not_found", "suspended_user": "user_not_found", "suspended_holder": "user_not_found", "holder": "user_not_found", "owner_user": "user_not_found", "member": "user_not_found",
 	"group": "group_not_found", "administrator": "administrator_not_found", "owner": "administrator_not_found",
 	"passkey": "passkey_not_found", "my_passkey": "passkey_not_found", "session": "session_not_found", "my_session": "session_not_found",
-	"activity": "activity_not_found", "api_key": "api_key_not_found",
+	"activity": "activity_not_found",
+	"api_key":  "api_key_not_found", "disabled_api_key": "api_key_not_found", "leaked_api_key": "api_key_not_found",
+	"admin_key": "api_key_not_found", "disabled_admin_key": "api_key_not_found", "overlapping_admin_key": "api_key_not_found",
 }
 
 // verdict is what the policy says of a call.
@@ -181,7 +187,9 @@ func (r row) before(c *caller) (verdict, bool) {
 	switch {
 	case !c.accepted:
 		return verdict{status: 401, code: "unauthenticated"}, true
-	case c.wrongType:
+	case r.Opens != "" && c.kind != auth.APIKey:
+		return verdict{status: 401, code: "unauthenticated"}, true
+	case c.kind == auth.APIKey && c.keyType != cmp.Or(r.Opens, apikey.Admin):
 		return forbidden("wrong_key_type"), true
 	case !c.permissions.Has(r.Needs):
 		return verdict{403, "missing_permission", r.Needs}, true

@@ -5,10 +5,12 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
@@ -22,8 +24,8 @@ type matrix struct {
 	cells      int
 	turn       int // counts calls of stopped
 	deviations int
-	nobody     string          // the answer to whoever is not accepted
-	succeeded  map[string]bool // by row
+	nobody     map[string]string // the answer of each edge to whoever is not accepted
+	succeeded  map[string]bool   // by row
 }
 
 // maxTold bounds how many deviations are told one by one.
@@ -37,6 +39,10 @@ func TestMatrix(t *testing.T) {
 		t.FailNow()
 	}
 	for _, r := range p.Rows {
+		if r.Public {
+			m.public(r)
+			continue
+		}
 		for _, c := range b.callers {
 			m.try(r, c)
 		}
@@ -54,7 +60,7 @@ func newMatrix(b *bench, tell func(format string, args ...any)) *matrix {
 	return &matrix{
 		bench: b, tell: tell, succeeded: map[string]bool{},
 		operations: readOperations(b.t, b.call("", "GET", "/api/v1/openapi.json", "").text),
-		nobody:     outline(b.send(b.named("nobody"), "GET", "/api/v1/me", "")),
+		nobody:     map[string]string{},
 	}
 }
 
@@ -119,6 +125,47 @@ func (m *matrix) try(r row, c *caller) {
 	}
 }
 
+// nobodyAt returns what the edge with that path answers to whoever is not accepted.
+func (m *matrix) nobodyAt(path string) string {
+	edge, _, _ := strings.Cut(path[1:], "/")
+	if m.nobody[edge] == "" {
+		if edge == "api" {
+			path = "/api/v1/me"
+		}
+		m.nobody[edge] = outline(m.send(m.named("nobody"), "GET", path, ""))
+	}
+	return m.nobody[edge]
+}
+
+// public tries a row that is open to everybody, as all callers at once: nobody gets
+// another answer than nobody, and nothing changes.
+func (m *matrix) public(r row) {
+	_ = m.changes()
+	var group sync.WaitGroup
+	answers := make([]answer, len(m.callers))
+	atOnce := make(chan struct{}, 16)
+	for i, c := range m.callers {
+		request := m.request(cell{row: r, op: m.operations[r.Op], caller: c})
+		group.Go(func() {
+			atOnce <- struct{}{}
+			defer func() { <-atOnce }()
+			answers[i] = request()
+		})
+	}
+	group.Wait()
+	for i, a := range answers {
+		c := cell{row: r, op: m.operations[r.Op], caller: m.callers[i]}
+		m.cells++
+		if !slices.Contains(c.op.success, a.status) || outline(a) != outline(answers[0]) {
+			m.deviate("%s is answered unlike %s:\n%s\n%s", c, m.callers[0].name, outline(a), outline(answers[0]))
+		}
+	}
+	for _, one := range m.changes() {
+		m.deviate("%s wrote a row: %v", r.name(), one)
+	}
+	m.succeeded[r.name()] = true
+}
+
 // stopped tries the ids that are not one's own on a caller who may not at all: the
 // answer is always the same.
 func (m *matrix) stopped(own cell, first answer, want verdict) {
@@ -173,7 +220,7 @@ func (m *matrix) rightsOf(r row, op operation) auth.Permissions {
 	switch r.IDs[all[0]] {
 	case "holder", "suspended_holder", "administrator":
 		return holds()
-	case "owner", "owner_user":
+	case "owner", "owner_user", "admin_key", "disabled_admin_key", "overlapping_admin_key":
 		return auth.All()
 	}
 	return nil
@@ -291,8 +338,8 @@ func (m *matrix) ask(c cell, want verdict, headers ...string) answer {
 		m.deviate("%s = %d, want %d %s: %s", c, a.status, want.status, want.code, a.text)
 	case want.permission != "" && !strings.Contains(a.text, " "+string(want.permission)+"."):
 		m.deviate("%s does not name %s: %s", c, want.permission, a.text)
-	case want.status == http.StatusUnauthorized && outline(a) != m.nobody:
-		m.deviate("%s is answered unlike nobody:\n%s\n%s", c, outline(a), m.nobody)
+	case want.status == http.StatusUnauthorized && outline(a) != m.nobodyAt(c.op.path):
+		m.deviate("%s is answered unlike nobody:\n%s\n%s", c, outline(a), m.nobodyAt(c.op.path))
 	}
 	if !slices.Contains(c.op.statuses, a.status) {
 		m.deviate("%s = %d, which the document does not know", c, a.status)
@@ -360,6 +407,8 @@ func (m *matrix) request(c cell, headers ...string) func() answer {
 func (b *bench) send(c *caller, method, path, body string, headers ...string) answer {
 	b.t.Helper()
 	r := httptest.NewRequestWithContext(b.t.Context(), method, "http://localhost:8080"+path, strings.NewReader(body))
+	n := b.requests.Add(1) // each from another network: what is limited by networks is not tried here
+	r.RemoteAddr = netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).String() + ":1"
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}

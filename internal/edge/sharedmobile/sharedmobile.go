@@ -1,0 +1,38 @@
+// Package sharedmobile answers the devices that are passed between people, which
+// hold Shared Mobile keys: it tells them who they are. It knows no other key and no
+// session.
+package sharedmobile
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/edge/kit"
+	"github.com/keyhold/keyhold/internal/room/apikey"
+)
+
+// Prefix is where the paths of this edge begin.
+const Prefix = "/shared-mobile"
+
+// Register mounts the edge on mux.
+func Register(mux *http.ServeMux, keys *apikey.Service) {
+	mux.HandleFunc("GET "+Prefix+"/v1/whoami", func(w http.ResponseWriter, r *http.Request) {
+		kit.AnswerWhoami(w, r, func(ctx context.Context, by auth.Caller, text string) (auth.Caller, kit.Whoami, error) {
+			i, err := keys.Identify(ctx, by, text, apikey.SharedMobile)
+			return i.Caller, whoami(i), err
+		})
+	})
+	mux.HandleFunc(Prefix+"/", kit.RefuseUnknown)
+}
+
+func whoami(i apikey.Identity) kit.Whoami {
+	me := kit.Whoami{
+		Workspace: kit.WhoamiWorkspace{ID: string(i.Place.ID), Name: i.Place.Name},
+		Key:       kit.WhoamiKey{ID: string(i.Key.ID), TokenID: i.Key.TokenID, Name: i.Key.Name, Type: string(i.Key.Type)},
+	}
+	if i.Key.EndsAt.Before(apikey.Never()) {
+		me.Key.ExpiresAt = &i.Key.EndsAt
+	}
+	return me
+}
