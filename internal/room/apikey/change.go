@@ -363,7 +363,7 @@ func (a *act) tellReset(ctx context.Context, k Key) error {
 	}
 	for _, owner := range owners {
 		mail := outbox.APIKeyReset{
-			To: owner, Workspace: workspace, APIKey: k.Name, TokenID: k.TokenID, OldTokenID: a.old.TokenID, By: a.by.Name, IP: a.by.IP, At: a.now.UnixMilli(),
+			To: owner, Workspace: workspace, APIKey: k.Name, KeyID: string(k.ID), TokenID: k.TokenID, OldTokenID: a.old.TokenID, By: a.by.Name, IP: a.by.IP, At: a.now.UnixMilli(),
 		}
 		if k.Retiring.TokenID != "" {
 			mail.OverlapEndsAt = k.Retiring.EndsAt.UnixMilli()
