@@ -485,9 +485,10 @@ func (c *checker) allowedIPs(list []string) []netip.Prefix {
 	return slices.Compact(out)
 }
 
+// cut returns the beginning of a text, of whole characters.
 func cut(s string, n int) string {
 	if len(s) > n {
-		return s[:n]
+		return strings.ToValidUTF8(s[:n], "")
 	}
 	return s
 }
