@@ -277,12 +277,20 @@ func (t *Tx) TrimAPIKeyUsage(ctx context.Context, first int64, gone time.Time, l
 }
 
 // CountHashes satisfies apikey.UsageTx.
-func (t *Tx) CountHashes(ctx context.Context, except []int) (int64, error) {
-	q := &listQuery{from: "apikey k"}
+func (t *Tx) CountHashes(ctx context.Context, except []int, now time.Time) (int64, error) {
+	current := &listQuery{from: "apikey k", where: []string{"k.id <> ''"}} // all: except may be empty
+	retiring := &listQuery{from: "apikey k", where: []string{"k.retiring_token_id <> ''"}}
+	retiring.filter("k.retiring_ends_at > ?", millis(now))
 	for _, n := range except {
-		q.filter("k.pepper <> ?", n)
+		current.filter("k.pepper <> ?", n)
+		retiring.filter("k.retiring_pepper <> ?", n)
 	}
-	return t.number(ctx, q.count(), q.args...)
+	n, err := t.number(ctx, current.count(), current.args...)
+	if err != nil {
+		return 0, err
+	}
+	more, err := t.number(ctx, retiring.count(), retiring.args...)
+	return n + more, err
 }
 
 func scanRecipient(row scanner) (r outbox.Recipient, err error) {

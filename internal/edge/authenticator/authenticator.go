@@ -19,13 +19,16 @@ func Register(mux *http.ServeMux, keys *apikey.Service) {
 	mux.HandleFunc("GET "+Prefix+"/v1/whoami", func(w http.ResponseWriter, r *http.Request) {
 		kit.AnswerWhoami(w, r, func(ctx context.Context, by auth.Caller, text string) (auth.Caller, kit.Whoami, error) {
 			i, err := keys.Identify(ctx, by, text, apikey.Clients)
-			return i.Caller, whoami(i), err
+			if err != nil {
+				return auth.Caller{}, kit.Whoami{}, err
+			}
+			return i.Caller, whoami(i), nil
 		})
 	})
 	mux.HandleFunc(Prefix+"/", kit.RefuseUnknown)
 }
 
-func whoami(i apikey.Identity) kit.Whoami {
+func whoami(i *apikey.Identity) kit.Whoami {
 	me := kit.Whoami{
 		Workspace: kit.WhoamiWorkspace{ID: string(i.Place.ID), Name: i.Place.Name},
 		Key:       kit.WhoamiKey{ID: string(i.Key.ID), TokenID: i.Key.TokenID, Name: i.Key.Name, Type: string(i.Key.Type)},

@@ -122,6 +122,7 @@ type APIKeyReset struct {
 	To            Recipient `json:"to"`
 	Workspace     string    `json:"workspace"`
 	APIKey        string    `json:"api_key"`
+	KeyID         string    `json:"key_id"`
 	TokenID       string    `json:"token_id"`
 	OldTokenID    string    `json:"old_token_id"`
 	OverlapEndsAt int64     `json:"overlap_ends_at,omitempty"` // Unix milliseconds; 0 if the old token ended at once

@@ -95,6 +95,12 @@ func (s *Mailer) read(m outbox.Message) (outbox.Recipient, letter, error) {
 		return readAs(m, func(p outbox.PasskeyRegistered) (outbox.Recipient, letter) { return p.To, passkeyRegistered(p) })
 	case outbox.APIKeyCreated{}.MessageKind():
 		return readAs(m, func(p outbox.APIKeyCreated) (outbox.Recipient, letter) { return p.To, apiKeyCreated(p) })
+	case outbox.APIKeyReset{}.MessageKind():
+		return readAs(m, func(p outbox.APIKeyReset) (outbox.Recipient, letter) { return p.To, apiKeyReset(p) })
+	case outbox.APIKeyExpiring{}.MessageKind():
+		return readAs(m, func(p outbox.APIKeyExpiring) (outbox.Recipient, letter) { return p.To, apiKeyExpiring(p) })
+	case outbox.APIKeyLeaked{}.MessageKind():
+		return readAs(m, func(p outbox.APIKeyLeaked) (outbox.Recipient, letter) { return p.To, apiKeyLeaked(p) })
 	case outbox.EmailChanged{}.MessageKind():
 		return readAs(m, func(p outbox.EmailChanged) (outbox.Recipient, letter) { return p.To, emailChanged(p) })
 	case outbox.PasskeyWaits{}.MessageKind():

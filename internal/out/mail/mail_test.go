@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,13 @@ func ada() outbox.Recipient {
 	return outbox.Recipient{Email: "ada@example.com", Name: "Ada Lovelace", Timezone: "Europe/Berlin"}
 }
 
+func leaked(kind, did string, at int64) outbox.APIKeyLeaked {
+	return outbox.APIKeyLeaked{
+		To: ada(), Workspace: "Example & Sons", APIKey: "Payroll", KeyID: "key_01jt0000000000000000000000", TokenID: "4fR9sKq2LmX0", Type: kind, Did: did,
+		IP: "192.0.2.77", At: at,
+	}
+}
+
 func samples() map[string]outbox.Payload {
 	at := time.Date(2026, 7, 4, 22, 30, 0, 0, time.UTC).UnixMilli()
 	return map[string]outbox.Payload{
@@ -73,6 +81,25 @@ func samples() map[string]outbox.Payload {
 			To: outbox.Recipient{Email: "zoe@example.com", Name: "Zoë Müller-Lüdenscheidt"}, Workspace: "Bäckerei Süß", APIKey: "Nightly <import>",
 			TokenID: "4fR9sKq2LmX0", Type: "admin", By: "Ada Lovelace", At: at,
 		},
+		"api_key_reset": outbox.APIKeyReset{
+			To: ada(), Workspace: "Example & Sons", APIKey: "Payroll", KeyID: "key_01jt0000000000000000000000", TokenID: "4fR9sKq2LmX0", OldTokenID: "Zz8aB1cD2eF3",
+			By: "Grace Hopper", IP: "2001:db8::7", At: at,
+		},
+		"api_key_reset_overlap": outbox.APIKeyReset{
+			To: ada(), Workspace: "Example & Sons", APIKey: "Payroll", KeyID: "key_01jt0000000000000000000000", TokenID: "4fR9sKq2LmX0", OldTokenID: "Zz8aB1cD2eF3",
+			OverlapEndsAt: at + (2 * time.Hour).Milliseconds(), By: "command line", At: at,
+		},
+		"api_key_expiring": outbox.APIKeyExpiring{
+			To: ada(), Workspace: "Example & Sons", APIKey: "Payroll", KeyID: "key_01jt0000000000000000000000", TokenID: "4fR9sKq2LmX0", Type: "admin",
+			EndsAt: at + (7 * 24 * time.Hour).Milliseconds(), At: at + 4000,
+		},
+		"api_key_expiring_clients": outbox.APIKeyExpiring{
+			To: outbox.Recipient{Email: "zoe@example.com", Name: "Zoë Müller-Lüdenscheidt"}, Workspace: "Bäckerei Süß", APIKey: "Tills <3>", KeyID: "key_01jt0000000000000000000000",
+			TokenID: "4fR9sKq2LmX0", Type: "clients", EndsAt: at + (24 * time.Hour).Milliseconds(), At: at,
+		},
+		"api_key_leaked_disabled":     leaked("admin", outbox.LeakedDisabled, at),
+		"api_key_leaked_no_enrolment": leaked("clients", outbox.LeakedNoEnrolment, at),
+		"api_key_leaked_retiring":     leaked("admin", outbox.LeakedRetiring, at),
 		"activity_checkpoint": outbox.ActivityCheckpoint{
 			To: outbox.Recipient{Email: "auditor@example.com", Timezone: "Europe/Berlin"}, Workspace: "Example & Sons", Index: 4711, At: at,
 			Checkpoint: `{"version":"keyhold/checkpoint/v1","workspace":"ws_01jd3v9b8eexav2f6hqdr3wzkt","index":4711,"hash":"` + strings.Repeat("ab", 32) +
@@ -200,6 +227,9 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 	for _, p := range []outbox.Payload{
 		outbox.PasskeyRegistered{To: to, Workspace: evil, Passkey: evil, IP: evil, Agent: evil},
 		outbox.APIKeyCreated{To: to, Workspace: evil, APIKey: evil, TokenID: evil, Type: evil, By: evil},
+		outbox.APIKeyReset{To: to, Workspace: evil, APIKey: evil, KeyID: evil, TokenID: evil, OldTokenID: evil, By: evil, IP: evil},
+		outbox.APIKeyExpiring{To: to, Workspace: evil, APIKey: evil, KeyID: evil, TokenID: evil, Type: evil},
+		outbox.APIKeyLeaked{To: to, Workspace: evil, APIKey: evil, KeyID: evil, TokenID: evil, Type: evil, Did: evil, IP: evil},
 		outbox.EmailChanged{To: to, Workspace: evil, Old: evil, New: evil, By: evil},
 		outbox.Invitation{To: to, Workspace: evil, By: evil},
 		outbox.SignInCode{To: to, Code: evil, IP: evil, Agent: evil},
@@ -243,14 +273,55 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 func TestCompose_escapesHTML(t *testing.T) {
 	const evil = `<script>alert(1)</script><img src="https://evil.example/x.png">`
 	s := newMailer(t, "smtp://localhost?from=keyhold@example.com")
-	_, e := composed(t, s, outbox.APIKeyCreated{To: ada(), Workspace: evil, APIKey: evil, By: evil})
-	if strings.Contains(e.HTML, "<script") || strings.Contains(e.HTML, "<img") {
-		t.Errorf("HTML: want names escaped, got %s", e.HTML)
-	}
-	for attribute := range strings.SplitSeq(e.HTML, `"`) {
-		if strings.HasPrefix(attribute, "http") && attribute != "https://keys.example.com" {
-			t.Errorf("HTML: want no address but the public one, got %s", attribute)
+	for _, p := range []outbox.Payload{
+		outbox.APIKeyCreated{To: ada(), Workspace: evil, APIKey: evil, By: evil},
+		outbox.APIKeyReset{To: ada(), Workspace: evil, APIKey: evil, KeyID: evil, TokenID: evil, OldTokenID: evil, By: evil, IP: evil},
+		outbox.APIKeyExpiring{To: ada(), Workspace: evil, APIKey: evil, KeyID: evil, TokenID: evil, Type: evil},
+		outbox.APIKeyLeaked{To: ada(), Workspace: evil, APIKey: evil, KeyID: evil, TokenID: evil, Type: evil, Did: evil, IP: evil},
+	} {
+		_, e := composed(t, s, p)
+		if strings.Contains(e.HTML, "<script") || strings.Contains(e.HTML, "<img") {
+			t.Errorf("%T, HTML: want names escaped, got %s", p, e.HTML)
 		}
+		for attribute := range strings.SplitSeq(e.HTML, `"`) {
+			if strings.HasPrefix(attribute, "http") && attribute != "https://keys.example.com" && !strings.HasPrefix(attribute, "https://keys.example.com/") {
+				t.Errorf("%T, HTML: want no address but the public one, got %s", p, attribute)
+			}
+		}
+	}
+}
+
+// The subject says how long is left, as the warning's moment has it.
+func TestAPIKeyExpiring_days(t *testing.T) {
+	const day = 24 * time.Hour
+	for left, days := range map[time.Duration]string{
+		30 * day: "30 days", 30*day - 5*time.Second: "30 days", 7 * day: "7 days", 7*day - time.Minute: "7 days", 12*day + time.Hour: "13 days",
+		day + time.Millisecond: "2 days", day: "1 day", day - time.Second: "1 day", time.Millisecond: "1 day", 0: "1 day", -day: "1 day",
+	} {
+		at := noon().UnixMilli()
+		l := apiKeyExpiring(outbox.APIKeyExpiring{APIKey: "Payroll", At: at, EndsAt: at + left.Milliseconds()})
+		if want := "API key “Payroll” expires in " + days; l.Subject != want {
+			t.Errorf("%v before the end: want the subject %q, got %q", left, want, l.Subject)
+		}
+	}
+	long := apiKeyExpiring(outbox.APIKeyExpiring{APIKey: strings.Repeat("ä", 200)})
+	if n := utf8.RuneCountInString(long.Subject); n > 150 {
+		t.Errorf("a long name makes a subject of %d characters: want at most 150", n)
+	}
+}
+
+func TestCompose_linksToTheKey(t *testing.T) {
+	s := newMailer(t, "smtp://localhost?from=keyhold@example.com")
+	for _, name := range []string{"api_key_reset", "api_key_expiring", "api_key_leaked_disabled"} {
+		_, e := composed(t, s, samples()[name])
+		const want = "https://keys.example.com/api-keys/key_01jt0000000000000000000000"
+		if !strings.Contains(e.Text, want) || !strings.Contains(e.HTML, `href="`+want+`"`) {
+			t.Errorf("%s: want the link %s in both forms, got %s", name, want, e.Text)
+		}
+	}
+	_, e := composed(t, s, outbox.APIKeyReset{To: ada(), APIKey: "Written by an earlier server"})
+	if !slices.Contains(strings.Fields(e.Text), "https://keys.example.com/api-keys") {
+		t.Errorf("without the key's id: want a link to all keys, got %s", e.Text)
 	}
 }
 

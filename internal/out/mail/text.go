@@ -77,6 +77,118 @@ func apiKeyType(t string) string {
 	return t
 }
 
+func apiKeyReset(p outbox.APIKeyReset) letter {
+	workspace := line(p.Workspace)
+	old := "refused since then, everywhere"
+	if p.OverlapEndsAt > 0 {
+		old = "good until " + moment(p.OverlapEndsAt, p.To.Timezone)
+	}
+	lead := "An API key of the workspace " + workspace + " has a new token. Programs that still use the old one are refused."
+	if p.OverlapEndsAt > 0 {
+		lead = "An API key of the workspace " + workspace + " has a new token. The old one stays good for a while, for everything but managing API keys."
+	}
+	return letter{
+		Subject:  "API key " + quoted(p.APIKey) + " was reset",
+		Greeting: greeting(p.To),
+		Lead:     lead,
+		Facts: facts(
+			fact{"API key", p.APIKey},
+			fact{"New token ID", p.TokenID},
+			fact{"Old token ID", p.OldTokenID},
+			fact{"Old token", old},
+			fact{"Reset by", p.By},
+			fact{"Reset", moment(p.At, p.To.Timezone)},
+			fact{"IP address", p.IP},
+		),
+		Advice: "If you know of this, make sure that the programs get the new token. If you do not, disable the key at once: whoever reset it holds its token.",
+		Action: "Look at the API key",
+		Path:   apiKeyPath(p.KeyID),
+		Footer: "You get this mail because you are an owner of " + workspace + ", or because this key goes back to you.",
+	}
+}
+
+func apiKeyExpiring(p outbox.APIKeyExpiring) letter {
+	workspace := line(p.Workspace)
+	in := "in " + daysLeft(p.EndsAt-p.At)
+	advice := "If a program still needs it, give the key a later expiry, or create a new key for the program, before then. If none does, there is nothing to do."
+	if p.Type == "admin" {
+		advice = "If a program still needs it, reset the key with an overlap and give the program the new token, or give the key a later expiry, before then. If none does, there is nothing to do."
+	}
+	return letter{
+		Subject:  "API key " + quoted(p.APIKey) + " expires " + in,
+		Greeting: greeting(p.To),
+		Lead:     "An API key of the workspace " + workspace + " expires " + in + ". From then on every program that uses it is refused.",
+		Facts: facts(
+			fact{"API key", p.APIKey},
+			fact{"Type", apiKeyType(p.Type)},
+			fact{"Token ID", p.TokenID},
+			fact{"Expires", moment(p.EndsAt, p.To.Timezone)},
+		),
+		Advice: advice,
+		Action: "Look at the API key",
+		Path:   apiKeyPath(p.KeyID),
+		Footer: "You get this mail because you may manage the API keys of " + workspace + ", or because this key goes back to you.",
+	}
+}
+
+func apiKeyLeaked(p outbox.APIKeyLeaked) letter {
+	workspace := line(p.Workspace)
+	lead, advice := leakedTexts(p.Did)
+	return letter{
+		Subject:  "The token of the API key " + quoted(p.APIKey) + " was reported as leaked",
+		Greeting: greeting(p.To),
+		Lead:     "Somebody who holds the token of an API key of the workspace " + workspace + " reported that it leaked. " + lead,
+		Facts: facts(
+			fact{"API key", p.APIKey},
+			fact{"Type", apiKeyType(p.Type)},
+			fact{"Token ID", p.TokenID},
+			fact{"Reported", moment(p.At, p.To.Timezone)},
+			fact{"From IP address", p.IP},
+		),
+		Advice: advice,
+		Action: "Look at the API key",
+		Path:   apiKeyPath(p.KeyID),
+		Footer: "You get this mail because you may manage the API keys of " + workspace + ", or because this key goes back to you.",
+	}
+}
+
+// leakedTexts says what was done with a key that leaked, and what is left to do.
+func leakedTexts(did string) (lead, advice string) {
+	const look = " Its activities show what was done with it."
+	switch did {
+	case outbox.LeakedDisabled:
+		return "The key is disabled: nobody gets in with it any more.",
+			"Find out where the token was found and who could have read it." + look + " If a program still needs access, create a new key for it; do not enable this one without resetting it right after."
+	case outbox.LeakedNoEnrolment:
+		return "No device can be enrolled with it any more. Those that are enrolled go on working, until an administrator decides otherwise.",
+			"Find out where the token was found and who could have read it." + look + " Create a new key, enrol the devices with it, then delete this one; disable it at once if you see a device that you do not know."
+	case outbox.LeakedRetiring:
+		return "It was the old token, which a reset had left good for a while: that is over. The key itself goes on working with its new token.",
+			"Make sure that all programs have the new token, and find out where the old one was found." + look
+	}
+	return "", "Look at the key, and find out where the token was found." + look
+}
+
+// quoted is a name within a sentence.
+func quoted(name string) string { return "“" + clean(name, maxQuoted) + "”" }
+
+// apiKeyPath is the page of an API key, or of all of them if it is not known which.
+func apiKeyPath(key string) string {
+	if key = line(key); key == "" {
+		return "/api-keys"
+	}
+	return "/api-keys/" + key
+}
+
+// daysLeft is a time in days: a begun one counts, and one is the least.
+func daysLeft(ms int64) string {
+	const day = int64(24 * time.Hour / time.Millisecond)
+	if n := (ms + day - 1) / day; n > 1 {
+		return strconv.FormatInt(n, 10) + " days"
+	}
+	return "1 day"
+}
+
 func emailChanged(p outbox.EmailChanged) letter {
 	workspace := line(p.Workspace)
 	return letter{
@@ -225,11 +337,13 @@ func moment(ms int64, timezone string) string {
 
 const layout = "Monday, 2 January 2006, 15:04"
 
-// maxLine bounds each text that comes from people or their browsers, in runes, and
-// maxBlock each that is to be copied: a line of mail may have no more.
+// maxLine bounds each text that comes from people or their browsers, in runes,
+// maxQuoted each that stands in a subject, and maxBlock each that is to be copied: a
+// line of mail may have no more.
 const (
-	maxLine  = 300
-	maxBlock = 900
+	maxLine   = 300
+	maxQuoted = 100
+	maxBlock  = 900
 )
 
 // line makes one bounded line of foreign text: without controls, and without the

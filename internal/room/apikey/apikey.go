@@ -117,7 +117,7 @@ type Retiring struct {
 func (r Retiring) Active(now time.Time) bool { return r.TokenID != "" && now.Before(r.EndsAt) }
 
 // Status returns the key's status at now.
-func (k *Key) Status(now time.Time) Status {
+func (k Key) Status(now time.Time) Status {
 	if !k.DisabledAt.IsZero() {
 		return Disabled
 	}
@@ -129,7 +129,7 @@ func (k *Key) Status(now time.Time) Status {
 
 // Allows says whether the key may be used from the address; without a list, from
 // everywhere.
-func (k *Key) Allows(ip string) bool { return allows(k.AllowedIPs, ip) }
+func (k Key) Allows(ip string) bool { return allows(k.AllowedIPs, ip) }
 
 func allows(list []netip.Prefix, ip string) bool {
 	if len(list) == 0 {
@@ -485,9 +485,10 @@ func (c *checker) allowedIPs(list []string) []netip.Prefix {
 	return slices.Compact(out)
 }
 
+// cut returns the beginning of a text, of whole characters.
 func cut(s string, n int) string {
 	if len(s) > n {
-		return s[:n]
+		return strings.ToValidUTF8(s[:n], "")
 	}
 	return s
 }

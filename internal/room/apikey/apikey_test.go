@@ -3,7 +3,9 @@ package apikey_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"hash/crc32"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -37,11 +39,121 @@ type house struct {
 
 func newHouse(t testing.TB) house {
 	t.Helper()
+	return newHouseWith(t, func(storetest.Database, *apikey.Config) {})
+}
+
+// peppers are the keys of the hashes in a test: of those numbers, the first is the
+// current one.
+func peppers(numbers ...int) apikey.Peppers {
+	p := apikey.Peppers{Current: numbers[0], Known: map[int]secret.Bytes{}}
+	for _, n := range numbers {
+		p.Known[n] = secret.FromString(fmt.Sprint("pepper ", n))
+	}
+	return p
+}
+
+// newHouseWith returns a house whose room is made from another configuration.
+func newHouseWith(t testing.TB, set func(d storetest.Database, c *apikey.Config)) house {
+	t.Helper()
 	d := storetest.SQLite(t)
 	c := clock.NewManual(storetest.Start())
 	w := storetest.Workspace(t, d.Store)
-	room := apikey.New(apikey.Config{Store: store.For[apikey.Tx](d.Store), Clock: c, Peppers: apikey.Peppers{Current: 1, Known: map[int]secret.Bytes{1: secret.FromString("pepper")}}})
-	return house{d, room, c, w, storetest.Administrator(t, d.Store, w, "owner")}
+	config := apikey.Config{Store: store.For[apikey.Tx](d.Store), Clock: c, Peppers: peppers(1)}
+	set(d, &config)
+	return house{d, apikey.New(config), c, w, storetest.Administrator(t, d.Store, w, "owner")}
+}
+
+// works asks whether a token is accepted for its type; it may be refused only as
+// every token is.
+func (h house) works(t testing.TB, text string, want apikey.Type) bool {
+	t.Helper()
+	c, err := h.Verify(t.Context(), nobody(), text, want)
+	if err != nil {
+		refused(t, "a token", c, err)
+	}
+	return err == nil
+}
+
+// fresh is the owner after another touch of their passkey; sessions do not end in
+// these tests.
+func (h house) fresh(t testing.TB) auth.Caller {
+	t.Helper()
+	by := h.by
+	by.StepUpAt = h.clock.Now()
+	storetest.Exec(t, h.Database, `UPDATE signin_session SET expires_at = $1, last_seen_at = $2 WHERE id = $3`,
+		h.clock.Now().Add(time.Hour).UnixMilli(), h.clock.Now().UnixMilli(), string(by.Session))
+	return by
+}
+
+// tired is the owner whose passkey was touched too long ago.
+func (h house) tired() auth.Caller {
+	by := h.by
+	by.StepUpAt = h.clock.Now().Add(-auth.StepUpAge)
+	return by
+}
+
+// last returns the newest line of an action.
+func (h house) last(t testing.TB, action string) activity.Event {
+	t.Helper()
+	all := storetest.Activities(t, h.Store, h.w, action)
+	if len(all) == 0 {
+		t.Fatalf("no line %s", action)
+	}
+	return all[len(all)-1]
+}
+
+// line asks for the newest line of an action: who did it, to which key, and its
+// detail.
+func (h house) line(t testing.TB, action, detail string, by auth.Caller, k apikey.Key) {
+	t.Helper()
+	want := activity.Event{
+		Workspace: h.w, At: h.clock.Now(), Action: action, Outcome: activity.Success, Detail: detail, Count: 1, User: by.User,
+		Actor:  activity.Party{Type: string(by.Kind), ID: by.Identity(), Name: by.Name},
+		Target: activity.Party{Type: "api_key", ID: string(k.ID), Name: k.Name}, IP: by.IP, Agent: by.Agent, RequestID: by.RequestID,
+	}
+	if diff := cmp.Diff(want, h.last(t, action), cmpopts.IgnoreFields(activity.Event{}, "ID")); diff != "" {
+		t.Errorf("the line (-want +got):\n%s", diff)
+	}
+}
+
+// refusedLine asks that the newest line of an action is a refusal with the reason.
+func (h house) refusedLine(t testing.TB, action, reason string) {
+	t.Helper()
+	if e := h.last(t, action); e.Outcome != activity.Refused || e.Reason != reason {
+		t.Errorf("the newest line of %s is %s %q, want a refusal for %s", action, e.Outcome, e.Reason, reason)
+	}
+}
+
+// mails returns the waiting messages of one kind, by recipient; twice the same
+// recipient fails the test.
+func mails[P outbox.Payload](t testing.TB, h house, to func(P) outbox.Recipient) map[string]P {
+	t.Helper()
+	out := map[string]P{}
+	for _, m := range storetest.Messages(t, h.Store) {
+		var p P
+		if m.Kind != p.MessageKind() {
+			continue
+		}
+		if err := json.Unmarshal(m.Payload, &p); err != nil {
+			t.Fatal(err)
+		}
+		if _, twice := out[to(p).Email]; twice {
+			t.Errorf("two mails %s to %s", m.Kind, to(p).Email)
+		}
+		out[to(p).Email] = p
+	}
+	return out
+}
+
+// names are the keys of a map, sorted, in one text.
+func names[V any](m map[string]V) string {
+	return strings.Join(slices.Sorted(maps.Keys(m)), " ")
+}
+
+// elsewhere is an owner of another workspace.
+func (h house) elsewhere(t testing.TB) auth.Caller {
+	t.Helper()
+	return storetest.Administrator(t, h.Store, storetest.Workspace(t, h.Store), "other")
 }
 
 // issue makes a key and fails the test if that is refused.
@@ -376,12 +488,12 @@ func TestList(t *testing.T) {
 
 func TestService_strangers(t *testing.T) {
 	h := newHouse(t)
-	h.issue(t, admin())
+	k, text := h.issue(t, admin())
 	for _, s := range []storetest.Stranger{
 		{Action: "api_key.create", Need: auth.APIKeysWrite, Call: func(by auth.Caller) error {
-			k, secret, err := h.Create(t.Context(), by, apikey.NewKey{Name: "X", Type: apikey.Clients})
-			if k.ID != "" || !secret.Secret().IsEmpty() {
-				t.Errorf("Create() gives %s to %s", k.ID, by.Name)
+			made, secret, err := h.Create(t.Context(), by, apikey.NewKey{Name: "X", Type: apikey.Clients})
+			if made.ID != "" || !secret.Secret().IsEmpty() {
+				t.Errorf("Create() gives %s to %s", made.ID, by.Name)
 			}
 			return err
 		}},
@@ -392,21 +504,118 @@ func TestService_strangers(t *testing.T) {
 			}
 			return err
 		}},
-		{Action: "me.find", Need: auth.Signed, Call: func(by auth.Caller) error {
-			k, err := h.Own(t.Context(), by)
-			if k.ID != "" {
-				t.Errorf("Own() shows %s to %s", k.ID, by.Name)
+		{Action: "api_key.find", Need: auth.APIKeysRead, Call: func(by auth.Caller) error { return shown(t, by)(h.Find(t.Context(), by, k.ID)) }},
+		{Action: "api_key.descendants", Need: auth.APIKeysRead, Call: func(by auth.Caller) error {
+			made, err := h.Descendants(t.Context(), by, k.ID)
+			if len(made) != 0 {
+				t.Errorf("Descendants() shows %+v to %s", made, by.Name)
 			}
 			return err
+		}},
+		{Action: "api_key.usage", Need: auth.APIKeysRead, Call: func(by auth.Caller) error {
+			days, err := h.Usage(t.Context(), by, k.ID)
+			if len(days) != 0 {
+				t.Errorf("Usage() shows %+v to %s", days, by.Name)
+			}
+			return err
+		}},
+		{Action: "api_key.update", Need: auth.APIKeysWrite, Call: func(by auth.Caller) error {
+			name := "X"
+			return shown(t, by)(h.Update(t.Context(), by, k.ID, apikey.Change{Name: &name}, 0))
+		}},
+		{Action: "api_key.disable", Need: auth.APIKeysWrite, Call: func(by auth.Caller) error {
+			found, _, err := h.Disable(t.Context(), by, k.ID, true)
+			return shown(t, by)(found, err)
+		}},
+		{Action: "api_key.enable", Need: auth.APIKeysWrite, Call: func(by auth.Caller) error { return shown(t, by)(h.Enable(t.Context(), by, k.ID)) }},
+		{Action: "api_key.end_overlap", Need: auth.APIKeysWrite, Call: func(by auth.Caller) error { return shown(t, by)(h.EndOverlap(t.Context(), by, k.ID)) }},
+		{Action: "api_key.delete", Need: auth.APIKeysWrite, Call: func(by auth.Caller) error {
+			_, err := h.Delete(t.Context(), by, k.ID, true, 0)
+			return err
+		}},
+		{Action: "api_key.reset", Need: auth.APIKeysWrite, Call: func(by auth.Caller) error {
+			found, secret, err := h.Reset(t.Context(), by, k.ID, apikey.Renewal{})
+			if !secret.Secret().IsEmpty() {
+				t.Errorf("Reset() gives a token to %s", by.Name)
+			}
+			return shown(t, by)(found, err)
+		}},
+		{Action: "me.find", Need: auth.Signed, Call: func(by auth.Caller) error {
+			return shown(t, by)(h.Own(t.Context(), by))
 		}},
 	} {
 		t.Run(s.Action, func(t *testing.T) { storetest.Strangers(t, h.Database, h.w, s) })
 	}
-	k, err := h.Own(t.Context(), h.by)
-	if storetest.Refused(t, err, "unauthenticated"); k.ID != "" {
-		t.Errorf("Own() shows %s to a person", k.ID)
+	own, err := h.Own(t.Context(), h.by)
+	if storetest.Refused(t, err, "unauthenticated"); own.ID != "" {
+		t.Errorf("Own() shows %s to a person", own.ID)
+	}
+	if now, err := h.Find(t.Context(), h.by, k.ID); err != nil || !h.works(t, text, apikey.Admin) {
+		t.Errorf("the key is %+v (%v) after strangers, want it as it was", now, err)
+	} else if diff := cmp.Diff(k, now); diff != "" {
+		t.Errorf("strangers changed the key (-before +after):\n%s", diff)
 	}
 	if n := storetest.Count(t, h.Database, `SELECT COUNT(*) FROM apikey WHERE name = 'X'`); n != 0 {
 		t.Errorf("%d keys of strangers, want none", n)
+	}
+}
+
+// shown fails the test if a stranger is shown a key.
+func shown(t testing.TB, by auth.Caller) func(apikey.Key, error) error {
+	return func(k apikey.Key, err error) error {
+		t.Helper()
+		if k.ID != "" || k.Name != "" {
+			t.Errorf("%s is shown to %s", k.Name, by.Name)
+		}
+		return err
+	}
+}
+
+// Whose id it is in another workspace, or nobody's, is not found, word for word.
+func TestService_otherWorkspace(t *testing.T) {
+	h := newHouse(t)
+	k, text := h.issue(t, admin())
+	other, name := h.elsewhere(t), "X"
+	missing := id.New[id.KindAPIKey](storetest.Start())
+	for what, call := range map[string]func(by auth.Caller, key id.APIKey) error{
+		"Find":        func(by auth.Caller, key id.APIKey) error { return shown(t, by)(h.Find(t.Context(), by, key)) },
+		"Descendants": func(by auth.Caller, key id.APIKey) error { _, err := h.Descendants(t.Context(), by, key); return err },
+		"Usage":       func(by auth.Caller, key id.APIKey) error { _, err := h.Usage(t.Context(), by, key); return err },
+		"Update": func(by auth.Caller, key id.APIKey) error {
+			return shown(t, by)(h.Update(t.Context(), by, key, apikey.Change{Name: &name}, 7))
+		},
+		"Disable": func(by auth.Caller, key id.APIKey) error {
+			_, _, err := h.Disable(t.Context(), by, key, true)
+			return err
+		},
+		"Enable":     func(by auth.Caller, key id.APIKey) error { return shown(t, by)(h.Enable(t.Context(), by, key)) },
+		"EndOverlap": func(by auth.Caller, key id.APIKey) error { return shown(t, by)(h.EndOverlap(t.Context(), by, key)) },
+		"Reset": func(by auth.Caller, key id.APIKey) error {
+			found, secret, err := h.Reset(t.Context(), by, key, apikey.Renewal{Overlap: -1})
+			if !secret.Secret().IsEmpty() {
+				t.Error("Reset() gives a token of another workspace's key")
+			}
+			return shown(t, by)(found, err)
+		},
+		"Delete": func(by auth.Caller, key id.APIKey) error {
+			_, err := h.Delete(t.Context(), by, key, true, 7)
+			return err
+		},
+	} {
+		none := storetest.Fault(t, call(other, missing), "api_key_not_found")
+		if diff := cmp.Diff(none, storetest.Fault(t, call(other, k.ID), "api_key_not_found"), cmp.AllowUnexported(fault.Error{})); diff != "" {
+			t.Errorf("%s() of another workspace's key differs from a missing one's (-missing +other):\n%s", what, diff)
+		}
+		if e := call(h.by, "nonsense"); e == nil {
+			t.Errorf("%s() of nonsense = nil, want not found", what)
+		}
+	}
+	if now, err := h.Find(t.Context(), h.by, k.ID); err != nil || !cmp.Equal(k, now) || !h.works(t, text, apikey.Admin) {
+		t.Errorf("the key is %+v (%v) after others tried, want it as it was", now, err)
+	}
+	for _, e := range storetest.Activities(t, h.Store, other.Workspace, "") {
+		if e.Target.ID == string(k.ID) || e.Target.Name == k.Name {
+			t.Errorf("the other workspace's record tells of the key: %+v", e)
+		}
 	}
 }

@@ -324,7 +324,7 @@ func (s *Service) Reset(ctx context.Context, by auth.Caller, key id.APIKey, r Re
 			return Key{}, nil, err
 		}
 		detail := ""
-		if r.Overlap > 0 {
+		if k.Retiring.TokenID != "" {
 			detail = "overlap " + k.Retiring.EndsAt.Sub(a.now).String()
 		}
 		return a.write(ctx, k, detail)
@@ -343,10 +343,11 @@ func (r Renewal) apply(old Key, maxDays int, now time.Time) (Key, *fault.Error) 
 	if r.Overlap < 0 || r.Overlap > MaxOverlap {
 		c.wrong("overlap_minutes", "must be between 0 and "+strconv.Itoa(int(MaxOverlap/time.Minute)))
 	}
+	limit := 0 // what was asked for before the limit came is no mistake of this caller: it is cut
 	if r.ExpiresAt != nil {
-		k.ExpiresAt = *r.ExpiresAt
+		k.ExpiresAt, limit = *r.ExpiresAt, maxDays
 	}
-	c.expiry(k, maxDays, now)
+	c.expiry(k, limit, now)
 	k.EndsAt = End(k.ExpiresAt, now, maxDays)
 	k.Retiring = Retiring{}
 	if end := earlier(now.Add(r.Overlap), old.EndsAt); end.After(now) {
@@ -363,7 +364,7 @@ func (a *act) tellReset(ctx context.Context, k Key) error {
 	}
 	for _, owner := range owners {
 		mail := outbox.APIKeyReset{
-			To: owner, Workspace: workspace, APIKey: k.Name, TokenID: k.TokenID, OldTokenID: a.old.TokenID, By: a.by.Name, IP: a.by.IP, At: a.now.UnixMilli(),
+			To: owner, Workspace: workspace, APIKey: k.Name, KeyID: string(k.ID), TokenID: k.TokenID, OldTokenID: a.old.TokenID, By: a.by.Name, IP: a.by.IP, At: a.now.UnixMilli(),
 		}
 		if k.Retiring.TokenID != "" {
 			mail.OverlapEndsAt = k.Retiring.EndsAt.UnixMilli()

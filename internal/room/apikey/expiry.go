@@ -68,7 +68,11 @@ func (s *Service) WarnExpiring(ctx context.Context, by auth.Caller) (int, error)
 
 func warn(ctx context.Context, t Tx, by auth.Caller, k Key, now time.Time) error {
 	mine, err := t.PostponeWarning(ctx, k.Workspace, k.ID, k.WarnAt, NextWarning(k.EndsAt, now))
-	if err != nil || !mine || k.Status(now) != Active {
+	if err != nil || !mine {
+		return err
+	}
+	// The row is held now: what was changed since it was listed counts.
+	if k, mine, err = t.FindAPIKey(ctx, k.Workspace, k.ID); err != nil || !mine || k.Status(now) != Active {
 		return err
 	}
 	watchers, workspace, err := t.ListKeyWatchers(ctx, k.Workspace, k.Root)

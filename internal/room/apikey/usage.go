@@ -31,8 +31,9 @@ type UsageTx interface {
 	// TrimAPIKeyUsage removes what is kept of days before first, and of keys that were
 	// deleted before gone: at most limit rows of the former, and that many keys.
 	TrimAPIKeyUsage(ctx context.Context, first int64, gone time.Time, limit int) error
-	// CountHashes counts the tokens whose hash is under another pepper than these.
-	CountHashes(ctx context.Context, except []int) (int64, error)
+	// CountHashes counts the tokens, and the retiring ones that are good at now, whose
+	// hash is under another pepper than these.
+	CountHashes(ctx context.Context, except []int, now time.Time) (int64, error)
 }
 
 // Used is how a key was used on one day since the last flush.
@@ -114,11 +115,19 @@ func (s *shard) takeUses(t *shared) ([]Used, map[label]rehashed) {
 }
 
 // giveBack keeps again what could not be written.
-func (c *Cache) giveBack(uses []Used) {
+func (c *Cache) giveBack(uses []Used, hashes []pendingHash) {
 	s := &c.shards[0] // any of them will do
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.loose = append(s.loose, uses...)
+	s.mu.Unlock()
+	for _, p := range hashes {
+		s := c.shardOf(p.token)
+		s.mu.Lock()
+		if _, ok := s.again[p.token]; !ok { // what came meanwhile is newer
+			s.again[p.token] = p.rehashed
+		}
+		s.mu.Unlock()
+	}
 }
 
 // usesBatch is how many keys' uses one transaction writes.
@@ -134,33 +143,45 @@ func (s *Service) FlushUsage(ctx context.Context, by auth.Caller) error {
 	if s.c.Cache == nil {
 		return nil
 	}
-	var all []Used
+	var uses []Used
+	var hashes []pendingHash
 	for i := range s.c.Cache.shards {
-		uses, again := s.c.Cache.shards[i].takeUses(&s.c.Cache.shared)
-		all = append(all, uses...)
-		for l, r := range again { // if it fails, the next use finds it again
-			err := s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
-				return nil, t.RehashToken(ctx, r.workspace, string(l[:]), r.old, r.next.hash, r.next.pepper)
-			})
-			if err != nil {
-				s.c.Cache.giveBack(all)
-				return err
-			}
+		used, again := s.c.Cache.shards[i].takeUses(&s.c.Cache.shared)
+		uses = append(uses, used...)
+		for l, r := range again {
+			hashes = append(hashes, pendingHash{token: l, rehashed: r})
 		}
 	}
-	all = merged(all)
-	for len(all) > 0 {
-		batch := all[:min(usesBatch, len(all))]
-		err := s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
-			return nil, t.AddAPIKeyUses(ctx, batch)
+	uses, err := flush(ctx, s, merged(uses), usesBatch, func(ctx context.Context, t Tx, batch []Used) error { return t.AddAPIKeyUses(ctx, batch) })
+	if err == nil {
+		// One at a time: who is held up in the middle holds the row of one key, whose
+		// withdrawal waits for that, and not of hundreds.
+		hashes, err = flush(ctx, s, hashes, 1, func(ctx context.Context, t Tx, one []pendingHash) error {
+			return t.RehashToken(ctx, one[0].workspace, string(one[0].token[:]), one[0].old, one[0].next.hash, one[0].next.pepper)
 		})
+	}
+	s.c.Cache.giveBack(uses, hashes)
+	return err
+}
+
+// flush writes all in transactions of so many at the most, and returns what is left
+// after the first that failed.
+func flush[T any](ctx context.Context, s *Service, all []T, most int, write func(ctx context.Context, t Tx, batch []T) error) ([]T, error) {
+	for len(all) > 0 {
+		batch := all[:min(most, len(all))]
+		err := s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) { return nil, write(ctx, t, batch) })
 		if err != nil {
-			s.c.Cache.giveBack(all)
-			return err
+			return all, err
 		}
 		all = all[len(batch):]
 	}
-	return nil
+	return nil, nil
+}
+
+// pendingHash is a hash that is to be written under the current pepper.
+type pendingHash struct {
+	token label
+	rehashed
 }
 
 // merged returns the uses in the order of key and day, each pair once: what lies side
@@ -233,11 +254,15 @@ func (s *Service) Repepper(_ context.Context, by auth.Caller, p Peppers) error {
 		return systemOnly()
 	}
 	s.hashes.use(p)
+	if s.c.Cache != nil {
+		s.c.Cache.Forget(true, nil) // so that tokens are read, and hashed anew, as they are used
+	}
 	return nil
 }
 
-// CountStale counts the tokens whose hashes are under other peppers than these. Only
-// the system's own jobs may call it.
+// CountStale counts the tokens, retiring ones that are still good among them, whose
+// hashes are under other peppers than these. Hashes of which nobody knows the pepper
+// are counted. Only the system's own jobs may call it.
 func (s *Service) CountStale(ctx context.Context, by auth.Caller, except []int) (int64, error) {
 	if by.Kind != auth.System {
 		return 0, systemOnly()
@@ -245,7 +270,7 @@ func (s *Service) CountStale(ctx context.Context, by auth.Caller, except []int) 
 	var n int64
 	err := s.gate.Store.Read(ctx, func(ctx context.Context, t Tx) error {
 		var err error
-		n, err = t.CountHashes(ctx, except)
+		n, err = t.CountHashes(ctx, except, s.gate.Clock.Now())
 		return err
 	})
 	return n, err

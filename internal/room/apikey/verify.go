@@ -133,7 +133,9 @@ func (s *Service) fromStore(ctx context.Context, i *Identity, t *token.Token, no
 	}
 	if s.c.Cache != nil {
 		s.c.Cache.put(epoch, t.ID, hash, pepper, *k, i.Place)
-		if pepper != s.hashes.current() {
+		// Only upwards: a server on which a newer pepper is not current yet leaves alone
+		// what another one wrote under it.
+		if pepper < s.hashes.current() {
 			s.c.Cache.rehash(k.Workspace, t.ID, hash, s.hashes.make(*t))
 		}
 	}

@@ -224,7 +224,7 @@ func Messages(t testing.TB, s *store.Store) []outbox.Message {
 	var out []outbox.Message
 	undo := errors.New("undo")
 	err := write(t.Context(), s, func(ctx context.Context, tx *store.Tx) (err error) {
-		far := Start().Add(1000 * time.Hour)
+		far := Start().Add(100_000 * time.Hour)
 		if out, err = tx.LeaseOutboxMessages(ctx, "test", far, far.Add(time.Hour), 1000); err != nil {
 			return err
 		}
