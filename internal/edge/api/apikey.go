@@ -26,9 +26,9 @@ type KeyBody struct {
 	AllowedIPs       []string      `json:"allowed_ips" nullable:"false" doc:"From where the key may be used: addresses and CIDRs. Empty for everywhere."`
 	CreatedAt        time.Time     `json:"created_at"`
 	CreatedBy        partyBody     `json:"created_by"`
-	IssuedAt         time.Time     `json:"issued_at" doc:"When the present token was made: at the creation, or at the last reset."`
 	LastUsed         *lastUsedBody `json:"last_used" doc:"Null for never. It is written at most 30 seconds late."`
 	Retiring         *retiringBody `json:"retiring" doc:"The token that a reset leaves good for a while; null without one."`
+	IssuedAt         time.Time     `json:"issued_at" doc:"When the present token was made: at the creation, or at the last reset."`
 	DisabledAt       *time.Time    `json:"disabled_at" doc:"Null unless the key is disabled."`
 	ReportedLeakedAt *time.Time    `json:"reported_leaked_at" doc:"Null unless the token was reported as leaked."`
 }
