@@ -23,19 +23,19 @@ func Register(mux *http.ServeMux, keys *apikey.Service) {
 			if err != nil {
 				return auth.Caller{}, kit.Whoami{}, err
 			}
-			return i.Caller, whoami(i), nil
+			return i.Caller, whoami(i.Place, i.Key), nil
 		})
 	})
 	mux.HandleFunc(Prefix+"/", kit.RefuseUnknown)
 }
 
-func whoami(i *apikey.Identity) kit.Whoami {
+func whoami(p apikey.Place, k apikey.Key) kit.Whoami {
 	me := kit.Whoami{
-		Workspace: kit.WhoamiWorkspace{ID: string(i.Place.ID), Name: i.Place.Name},
-		Key:       kit.WhoamiKey{ID: string(i.Key.ID), TokenID: i.Key.TokenID, Name: i.Key.Name, Type: string(i.Key.Type)},
+		Workspace: kit.WhoamiWorkspace{ID: string(p.ID), Name: p.Name},
+		Key:       kit.WhoamiKey{ID: string(k.ID), TokenID: k.TokenID, Name: k.Name, Type: string(k.Type)},
 	}
-	if i.Key.EndsAt.Before(apikey.Never()) {
-		me.Key.ExpiresAt = &i.Key.EndsAt
+	if k.EndsAt.Before(apikey.Never()) {
+		me.Key.ExpiresAt = &k.EndsAt
 	}
 	return me
 }

@@ -325,7 +325,7 @@ func (h *Holder) Settle(ctx context.Context) error {
 	h.forgetHere(ctx)
 	var head int64
 	known := false
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for pause := firstPause; ; pause = nextPause(pause, watch.Elapsed()) {
 		waiting, err := h.waiting(ctx, &head, &known)
 		if err == nil && !waiting {
 			return nil
@@ -340,11 +340,21 @@ func (h *Holder) Settle(ctx context.Context) error {
 	}
 }
 
-// How long Settle waits between two looks at the others.
+// How long Settle waits between two looks at the others: briefly while it is likely
+// that all are well, longer afterwards.
 const (
-	firstPause = 2 * time.Millisecond
+	firstPause = time.Millisecond
+	soonPause  = 4 * time.Millisecond
 	lastPause  = 25 * time.Millisecond
+	soon       = 100 * time.Millisecond
 )
+
+func nextPause(last, waited time.Duration) time.Duration {
+	if waited < soon {
+		return min(2*last, soonPause)
+	}
+	return min(2*last, lastPause)
+}
 
 // forgetHere forgets on this server. If what was withdrawn cannot be read, it
 // forgets everything and answers nothing from memory until it could.

@@ -42,11 +42,11 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, text string, want 
 
 // Identify is Verify that returns all that is known of the caller: it is answered
 // from memory while this server's lease holds (package lease), so that nothing that
-// was withdrawn is accepted. It is nil with an error.
-func (s *Service) Identify(ctx context.Context, by auth.Caller, text string, want Type) (*Identity, error) {
-	i := &Identity{}
-	if err := s.IdentifyInto(ctx, by, text, want, i); err != nil {
-		return nil, err
+// was withdrawn is accepted.
+func (s *Service) Identify(ctx context.Context, by auth.Caller, text string, want Type) (Identity, error) {
+	var i Identity
+	if err := s.IdentifyInto(ctx, by, text, want, &i); err != nil {
+		return Identity{}, err
 	}
 	return i, nil
 }
