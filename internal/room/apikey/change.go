@@ -345,8 +345,10 @@ func (r Renewal) apply(old Key, maxDays int, now time.Time) (Key, *fault.Error) 
 	}
 	if r.ExpiresAt != nil {
 		k.ExpiresAt = *r.ExpiresAt
+		c.expiry(k, maxDays, now)
+	} else {
+		c.expiry(k, 0, now) // an end that was asked for before there was the limit is bounded by it
 	}
-	c.expiry(k, maxDays, now)
 	k.EndsAt = End(k.ExpiresAt, now, maxDays)
 	k.Retiring = Retiring{}
 	if end := earlier(now.Add(r.Overlap), old.EndsAt); end.After(now) {
