@@ -34,11 +34,11 @@ func TestReset_keepsAnEndBeyondTheLimit(t *testing.T) {
 		t.Errorf("the key ends %v (asked %v), want %v (asked %v)", k.EndsAt, k.ExpiresAt, want, ends)
 	}
 	_, _, err = h.Reset(t.Context(), h.by, k.ID, apikey.Renewal{ExpiresAt: &ends})
-	storetest.Fault(t, err, "invalid_fields")
+	_ = storetest.Fault(t, err, "invalid_fields")
 	short, _ := h.issue(t, apikey.NewKey{Name: "Short", Type: apikey.Admin, ExpiresAt: storetest.Start().Add(5 * time.Minute)})
 	h.clock.Advance(6 * time.Minute)
 	_, _, err = h.Reset(t.Context(), h.by, short.ID, apikey.Renewal{})
-	storetest.Fault(t, err, "invalid_fields") // its token would be expired from the first
+	_ = storetest.Fault(t, err, "invalid_fields") // its token would be expired from the first
 }
 
 func TestMaxDays(t *testing.T) {
