@@ -221,7 +221,7 @@ func (v visit) canKeepEnd(k apikey.Key) bool {
 func (p *Panel) resetView(v visit, k apikey.Key, maxDays int, form url.Values, f *fault.Error) resetView {
 	view := resetView{
 		Shell: p.apiKeyShell(v, k, textAPIKeyReset), Heading: textAPIKeyReset + " " + k.Name + "?", Path: apiKeyPath(k.ID), Once: onceName(form),
-		Effects: []string{textResetAtOnce, lastUseText(v, k.LastUse)},
+		Effects: []string{textResetNew, textResetAtOnce, lastUseText(v, k.LastUse)},
 	}
 	if k.Type != apikey.Admin {
 		view.Heading, view.Refused = textResetNotTitle, textAPIKeyNotReset

@@ -55,7 +55,7 @@ func (v visit) expiryView(form url.Values, keep choice, issued time.Time, maxDay
 	}
 	for _, days := range expiryPresets() {
 		if at := v.now.AddDate(0, 0, days); !at.After(last) {
-			out.Presets = append(out.Presets, offer(strconv.Itoa(days), count(days, "day"), textAPIKeyUntil+day(at, v.zone)))
+			out.Presets = append(out.Presets, offer(strconv.Itoa(days), lifetimeText(days), textAPIKeyUntil+day(at, v.zone)))
 		}
 	}
 	if maxDays > 0 {

@@ -142,7 +142,7 @@ func (v visit) apiKeyDetails(k apikey.Key) []detail {
 	}
 	out = append(
 		out,
-		detail{Label: textColumnStatus, Value: apiKeyBadge(k.Status(v.now)).Word}, expires, used,
+		expires, used,
 		detail{Label: textColumnCreatedBy, Value: name, Path: path}, detail{Label: textColumnCreated, Time: v.moment(k.CreatedAt)}, ips,
 		detail{Label: textAPIKeyTokenID, Value: k.TokenID, Code: true}, detail{Label: textAPIKeyIssued, Time: v.moment(k.IssuedAt)},
 		detail{Label: textAPIKeyID, Value: string(k.ID), Code: true},

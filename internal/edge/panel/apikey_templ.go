@@ -733,7 +733,7 @@ func apiKeyMenu(k apiKeyRow) templ.Component {
 			}
 		}
 		if k.Acts.Reset {
-			templ_7745c5c3_Err = menuLink("rotate", k.Acts.Path+"/reset", textAPIKeyReset).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = menuLink("replace", k.Acts.Path+"/reset", textAPIKeyReset).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -51,6 +51,7 @@ const (
 	textAPIKeyExpiryHelp     = "A key that ends by itself is one that nobody has to remember."
 	textAPIKeyKeep           = "As it is"
 	textAPIKeyKeepReset      = "Like the token before"
+	textAPIKeyYear           = "1 year"
 	textAPIKeyNever          = "Never"
 	textAPIKeyNeverHelp      = "Not recommended: it works until somebody ends it."
 	textAPIKeyCustom         = "On a date of your choice"
@@ -88,7 +89,7 @@ const (
 	textAPIKeyDelete      = "Delete"
 	textAPIKeyTabs        = "Sections"
 	textAPIKeyTabUsage    = "Usage"
-	textAPIKeyTabMade     = "Keys made with it"
+	textAPIKeyTabMade     = "Made with it"
 	textAPIKeyIssued      = "Token issued"
 	textAPIKeyID          = "ID"
 	textAPIKeyEverywhere  = "everywhere"
@@ -116,6 +117,7 @@ const (
 	textUsageNone    = "No requests in the last 90 days"
 	textUsageNoneFor = "Each day’s requests with this key will be drawn here, those that were refused by a permission among them."
 
+	textMadeTitle    = "Keys made with it"
 	textMadeTable    = "API keys that were made with this one"
 	textMadeNone     = "No keys were made with it"
 	textMadeNoneFor  = "API keys that a program creates with this key, and with those in turn, are listed here."
@@ -150,8 +152,9 @@ const (
 	textEnableTakesBack = "That it was reported as leaked is taken back. Do this only if you know that nobody else has the token."
 	textEnableMistake   = "The report was a mistake"
 
-	textResetLead        = "The key gets a new token, which is shown once. This is what happens to the present one:"
-	textResetAtOnce      = "It stops at once: programs that still use it are refused, unless you choose an overlap."
+	textResetLead        = "This is what happens:"
+	textResetNew         = "The key gets a new token, which is shown once."
+	textResetAtOnce      = "The present token stops at once: programs that still use it are refused, unless you choose an overlap."
 	textResetTold        = "The owners and who created the key are told by e-mail."
 	textResetNeverUsed   = "It was never used."
 	textResetOverlap     = "Overlap"
@@ -241,6 +244,14 @@ func apiKeyTry(t apikey.Type) string {
 		return "/authenticator/v1/whoami"
 	}
 	return "/api/v1/me"
+}
+
+// lifetimeText is an offered lifetime.
+func lifetimeText(days int) string {
+	if days == 365 {
+		return textAPIKeyYear
+	}
+	return count(days, "day")
 }
 
 func withinText(days int) string { return "within " + count(days, "day") }
