@@ -280,6 +280,8 @@ func reasonText(code string) string {
 		return "only in the panel"
 	case "not_yourself":
 		return "not for oneself"
+	case "ip_not_allowed":
+		return "from an address that the key does not allow"
 	case "reset_admin_only":
 		return "only Admin keys can be reset"
 	case "wrong_key_type":

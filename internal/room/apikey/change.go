@@ -343,12 +343,11 @@ func (r Renewal) apply(old Key, maxDays int, now time.Time) (Key, *fault.Error) 
 	if r.Overlap < 0 || r.Overlap > MaxOverlap {
 		c.wrong("overlap_minutes", "must be between 0 and "+strconv.Itoa(int(MaxOverlap/time.Minute)))
 	}
+	limit := 0 // what was asked for before the limit came is no mistake of this caller: it is cut
 	if r.ExpiresAt != nil {
-		k.ExpiresAt = *r.ExpiresAt
-		c.expiry(k, maxDays, now)
-	} else {
-		c.expiry(k, 0, now) // an end that was asked for before there was the limit is bounded by it
+		k.ExpiresAt, limit = *r.ExpiresAt, maxDays
 	}
+	c.expiry(k, limit, now)
 	k.EndsAt = End(k.ExpiresAt, now, maxDays)
 	k.Retiring = Retiring{}
 	if end := earlier(now.Add(r.Overlap), old.EndsAt); end.After(now) {
