@@ -360,12 +360,21 @@ test('the workspace bounds the life of all keys', async () => {
 
 test('warnings come once each, 30, 7 and 1 days before the end', async () => {
   const name = 'Robot that ends'
-  await create(name, 'Clients')
+  await page.goto('/api-keys/new')
+  await page.getByLabel('Name').fill(name)
+  await page.getByRole('radio', { name: /^Clients/ }).check()
+  await page.getByLabel('On a date of your choice').check()
+  const now = Date.parse(await page.evaluate(() => document.documentElement.dataset.now ?? ''))
+  await page.getByLabel('Last day').fill(new Date(now + 40 * 86_400_000).toISOString().slice(0, 10))
+  await press('Create API key')
+  await heading('Your API key is ready')
   const path = await stored(name)
+  const ends = Date.parse(await page.locator('#details time').first().getAttribute('datetime') ?? '')
   const warned = async (to) => (await readMailbox(demo)).filter((mail) => mail.to.includes(to) && mail.subject.includes(name) && /expires/.test(mail.subject))
   const to = 'olivia.berger@harbour.example'
   assert.deepEqual(await warned(to), [])
-  for (const [i, by] of ['1441h', '552h', '144h'].entries()) { // 60 days and an hour, 23 days, 6 days
+  const first = Math.ceil((ends - now) / 3_600_000) - 30 * 24 + 1
+  for (const [i, by] of [`${first}h`, '552h', '144h'].entries()) { // to 30, 7 and 1 days before
     await advance(by)
     const known = new Set((await warned(to)).map((mail) => mail.id))
     assert.equal(known.size, i, 'a warning came twice')
