@@ -332,11 +332,21 @@ func joined(a, b string) string {
 	return a + ", " + b
 }
 
+// partyPath leads to the page of who acted or of what was acted on, "" if there is
+// none for the person.
+func partyPath(v visit, p activity.Party) string {
+	if user, ok := id.Parse[id.KindUser](p.ID); ok && v.can(auth.UsersRead) {
+		return userPath(user)
+	}
+	if key, ok := id.Parse[id.KindAPIKey](p.ID); ok && v.can(auth.APIKeysRead) {
+		return apiKeyPath(key)
+	}
+	return ""
+}
+
 // actorText says who acted and where their page is.
 func actorText(v visit, e activity.Event) (name, path string) {
-	if user, ok := id.Parse[id.KindUser](e.Actor.ID); ok && v.can(auth.UsersRead) {
-		path = userPath(user)
-	}
+	path = partyPath(v, e.Actor)
 	switch {
 	case e.ActorErased:
 		name = textErased
@@ -344,6 +354,8 @@ func actorText(v visit, e activity.Event) (name, path string) {
 		name = "API key “" + e.Actor.Name + "”"
 	case e.Actor.Type == string(auth.Anonymous):
 		name = textNobody
+	case e.Actor.Type == string(auth.System) && e.Actor.Name == "":
+		name = textProduct
 	default:
 		name = e.Actor.Name
 	}
@@ -352,9 +364,7 @@ func actorText(v visit, e activity.Event) (name, path string) {
 
 // targetText says what was acted on and where its page is.
 func targetText(v visit, e activity.Event) (name, path string) {
-	if user, ok := id.Parse[id.KindUser](e.Target.ID); ok && v.can(auth.UsersRead) {
-		path = userPath(user)
-	}
+	path = partyPath(v, e.Target)
 	if e.TargetErased && e.Target.ID != "" {
 		return textErased, path
 	}

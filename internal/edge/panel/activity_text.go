@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/keyhold/keyhold/internal/ledger/activity"
-	"github.com/keyhold/keyhold/internal/room/apikey"
 )
 
 func outcomeBadge(o activity.Outcome) badge {
@@ -65,12 +64,6 @@ func actionText(action string) (done, tried string) {
 		return "Made an administrator", "Tried to make an administrator"
 	case "workspace.create":
 		return "Created the workspace", "Tried to create the workspace"
-	case "api_key.create":
-		return "Created an API key", "Tried to create an API key"
-	case "api_key.list":
-		return "Looked at API keys", "Tried to look at API keys"
-	case "api_key.use":
-		return "Used an API key", "Tried to use an API key"
 	case "activity.list", "activity.verify":
 		return "Looked at the record", "Tried to look at the record"
 	}
@@ -115,8 +108,6 @@ func actionTextMore(action string) (done, tried string) {
 		return "Suspended the workspace", "Tried to suspend the workspace"
 	case "workspace.activate":
 		return "Activated the workspace", "Tried to activate the workspace"
-	case "api_key.disable":
-		return "Disabled an API key", "Tried to disable an API key"
 	case "activity.export":
 		return "Exported the record", "Tried to export the record"
 	case "activity.checkpoint":
@@ -126,7 +117,7 @@ func actionTextMore(action string) (done, tried string) {
 	case "statistics.find", "dashboard.find":
 		return "Looked at statistics", "Tried to look at statistics"
 	}
-	return action, action
+	return apiKeyActionText(action)
 }
 
 // actionsOffered are the acts that the record can be searched for.
@@ -136,7 +127,8 @@ func actionsOffered() []string {
 		"user.create", "user.update", "user.invite", "user.suspend", "user.activate", "user.delete", "user.auditable",
 		"group.create", "group.update", "group.delete", "group.add_member", "group.remove_member",
 		"administrator.create", "administrator.add", "administrator.update", "administrator.remove",
-		"api_key.create", "api_key.disable", "api_key.use", "workspace.create", "workspace.update", "workspace.suspend", "workspace.activate",
+		"api_key.create", "api_key.update", "api_key.reset", "api_key.end_overlap", "api_key.disable", "api_key.enable", "api_key.delete", "api_key.report_leaked",
+		"api_key.expiring", "api_key.use", "workspace.create", "workspace.update", "workspace.suspend", "workspace.activate",
 		"activity.export", "activity.checkpoint",
 	}
 }
@@ -249,14 +241,14 @@ func detailText(action, detail string) string {
 		return "all sessions"
 	case action == "administrator.create" || action == "administrator.delete":
 		return permissionNames(detail)
-	case action == "api_key.create":
-		return "type " + apiKeyType(apikey.Type(detail))
 	case action == "user.update" || action == "administrator.update":
 		names := strings.Split(detail, ", ")
 		for i, name := range names {
 			names[i] = fieldLabel(name)
 		}
 		return strings.Join(names, ", ")
+	case strings.HasPrefix(action, "api_key."):
+		return apiKeyDetailText(action, detail)
 	}
 	return detail
 }
@@ -288,6 +280,10 @@ func reasonText(code string) string {
 		return "only in the panel"
 	case "not_yourself":
 		return "not for oneself"
+	case "ip_not_allowed":
+		return "from an address that the key does not allow"
+	case "reset_admin_only":
+		return "only Admin keys can be reset"
 	case "wrong_key_type":
 		return "a key of the wrong type"
 	case "unauthenticated":

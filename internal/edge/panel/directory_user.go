@@ -27,7 +27,7 @@ type userView struct {
 	Suspended  bool
 	Since      moment   // of the suspension
 	Left       []string // what goes on working of a suspended user
-	LeftKeys   []string
+	LeftKeys   []keyLink
 	CanDisable bool
 	Tabs       []tab
 	Tab        string
@@ -47,11 +47,16 @@ type tab struct {
 	Current bool
 }
 
-// detail is one line of what is stored of a user.
+// detail is one line of what is stored of something.
 type detail struct {
 	Label string
 	Value string
-	Time  moment // instead of Value, if it is set
+	Time  moment   // instead of Value, if it is set
+	List  []string // instead of Value, if there is any
+	Path  string   // where Value leads, "" for nowhere
+	Help  string   // what else is to be said
+	Code  bool     // Value is a name for programs
+	Wide  bool
 }
 
 const (
@@ -114,7 +119,7 @@ func (p *Panel) fillLeft(ctx context.Context, v visit, u directory.User, view *u
 	if err != nil {
 		return err
 	}
-	view.Since, view.Left, view.LeftKeys = v.moment(u.SuspendedAt), leftOf(ties.Left), keyNames(ties.Left)
+	view.Since, view.Left, view.LeftKeys = v.moment(u.SuspendedAt), leftOf(ties.Left), keyLinks(v, ties.Left)
 	view.CanDisable = ties.Left.Count > 0 && view.CanWrite && v.can(auth.APIKeysWrite)
 	return nil
 }

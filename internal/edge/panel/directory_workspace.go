@@ -1,9 +1,11 @@
 package panel
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/fault"
@@ -20,6 +22,7 @@ type settingsView struct {
 	Summary  summary
 	General  []field
 	Record   field
+	MaxDays  field
 	CanWrite bool
 	Facts    []detail // for who may only read
 	Confirm  bool     // a fresh passkey is asked for
@@ -34,7 +37,8 @@ func (p *Panel) registerSettings(mux *http.ServeMux) {
 func storedSettings(w directory.Workspace) url.Values {
 	return url.Values{
 		"name": {w.Name}, "language": {w.Language}, "timezone": {w.Timezone}, "checkpoint_email": {w.CheckpointEmail},
-		"revision": {strconv.FormatInt(w.Revision, 10)},
+		"api_key_max_days": {strconv.Itoa(w.APIKeyMaxDays)},
+		"revision":         {strconv.FormatInt(w.Revision, 10)},
 	}
 }
 
@@ -52,7 +56,7 @@ func (p *Panel) settingsView(v visit, form url.Values, f *fault.Error) settingsV
 	}
 	texts := map[string]string{}
 	if f != nil {
-		view.Summary, texts = wrong(f, "name", "language", "timezone", "checkpoint_email")
+		view.Summary, texts = wrong(f, "name", "language", "timezone", "checkpoint_email", "api_key_max_days")
 	}
 	input := func(name, label, help, kind string, length int) field {
 		return field{Name: name, Label: label, Help: help, Value: form.Get(name), Error: texts[name], Type: kind, Autocomplete: "off", MaxLength: length}
@@ -65,12 +69,28 @@ func (p *Panel) settingsView(v visit, form url.Values, f *fault.Error) settingsV
 	view.General = []field{name, language, timezone}
 	view.Record = input("checkpoint_email", textSettingsCheckpoint, textSettingsCheckpointHelp, "email", 254)
 	view.Record.Wide = true
+	view.MaxDays = input("api_key_max_days", textSettingsMaxDays, textSettingsMaxDaysHelp, "number", 4)
 	if !view.CanWrite {
-		for _, f := range append(view.General, view.Record) {
+		if view.MaxDays.Value == "0" {
+			view.MaxDays.Value = textSettingsNoLimit
+		}
+		for _, f := range append(view.General, view.Record, view.MaxDays) {
 			view.Facts = append(view.Facts, detail{Label: f.Label, Value: f.Value})
 		}
 	}
 	return view
+}
+
+// readMaxDays reads the longest life of an API key: nothing means no limit.
+func readMaxDays(form url.Values) (*int, *fault.Error) {
+	if !form.Has("api_key_max_days") {
+		return nil, nil
+	}
+	days, err := strconv.Atoi(cmp.Or(strings.TrimSpace(form.Get("api_key_max_days")), "0"))
+	if err != nil {
+		return nil, wrongField("api_key_max_days", textSettingsMaxDaysWrong)
+	}
+	return &days, nil
 }
 
 func (p *Panel) saveSettings(w http.ResponseWriter, r *http.Request, v visit) error {
@@ -82,9 +102,14 @@ func (p *Panel) saveSettings(w http.ResponseWriter, r *http.Request, v visit) er
 	if err != nil || revision < 1 {
 		return fault.Invalid("invalid_form", textFormUnreadable).Because(err)
 	}
+	maxDays, f := readMaxDays(form)
+	if f != nil {
+		return p.show(w, r, http.StatusUnprocessableEntity, settingsTemplate(p.settingsView(v, form, f)))
+	}
 	value := func(name string) *string { return new(form.Get(name)) }
 	_, err = p.c.Directory.UpdateWorkspace(r.Context(), v.caller, directory.Settings{
 		Name: value("name"), Language: value("language"), Timezone: value("timezone"), CheckpointEmail: value("checkpoint_email"),
+		APIKeyMaxDays: maxDays,
 	}, revision)
 	f, isFault := fault.As(err)
 	switch {
@@ -110,6 +135,7 @@ func (p *Panel) saveSettings(w http.ResponseWriter, r *http.Request, v visit) er
 				view.General[i].Note = textUserNowStored + now.Get(f.Name)
 			}
 		}
+		view.Record.Note, view.MaxDays.Note = nowStored(view.Record, now), nowStored(view.MaxDays, now)
 		return p.show(w, r, http.StatusUnprocessableEntity, settingsTemplate(view))
 	case isFault && f.Kind == fault.KindInvalid:
 		return p.show(w, r, http.StatusUnprocessableEntity, settingsTemplate(p.settingsView(v, form, f)))

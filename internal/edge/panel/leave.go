@@ -20,9 +20,9 @@ type leaveView struct {
 	Effects  []string
 	Left     []string // what goes on working
 	LeftLead string
-	Keys     []string // names of the API keys that go on working
-	Disable  choice   // offered if it has a name
-	Notice   notice   // shown if it has a title
+	Keys     []keyLink // API keys that go on working
+	Disable  choice    // offered if it has a name
+	Notice   notice    // shown if it has a title
 	Summary  summary
 	Confirm  field // to be typed, if it has a name
 	Phrase   string
@@ -68,7 +68,7 @@ func (p *Panel) suspendView(v visit, ties leave.Ties, form url.Values) leaveView
 	view := leaveView{
 		Shell:   p.shell(v, textUsersSuspend, crumb{Name: textNavUsers}, crumb{Name: textUsersTitle, Path: "/users"}, crumb{Name: u.Name(), Path: userPath(u.ID)}),
 		Heading: "Suspend " + u.Name() + "?", Lead: textLeaveSuspendLead, Effects: []string{textLeaveNothing, sessionsText(ties.Sessions), textLeaveBack},
-		LeftLead: textLeaveLeft, Left: leftOf(ties.Left), Keys: keyNames(ties.Left),
+		LeftLead: textLeaveLeft, Left: leftOf(ties.Left), Keys: keyLinks(v, ties.Left),
 		Action: userPath(u.ID) + "/suspend", Do: textLeaveSuspendDo, Cancel: userPath(u.ID),
 	}
 	if ties.Left.Count > 0 && v.can(auth.APIKeysWrite) {
@@ -85,12 +85,12 @@ func leftOf(l leave.Left) []string {
 	return []string{textLeftWebsites, leftText(l.Count)}
 }
 
-func keyNames(l leave.Left) []string {
-	var names []string
+func keyLinks(v visit, l leave.Left) []keyLink {
+	var out []keyLink
 	for _, k := range l.APIKeys {
-		names = append(names, k.Name+" ("+apiKeyType(k.Type)+")")
+		out = append(out, v.keyLink(k))
 	}
-	return names
+	return out
 }
 
 func (p *Panel) suspend(w http.ResponseWriter, r *http.Request, v visit) error {
@@ -153,7 +153,7 @@ func (p *Panel) deleteView(v visit, ties leave.Ties) leaveView {
 	view := leaveView{
 		Shell:   p.shell(v, textUsersDelete, crumb{Name: textNavUsers}, crumb{Name: textUsersTitle, Path: "/users"}, crumb{Name: u.Name(), Path: userPath(u.ID)}),
 		Heading: "Delete " + u.Name() + "?", Lead: textLeaveDeleteLead, Effects: []string{textLeaveDeleteUser},
-		LeftLead: textLeaveLeft, Left: []string{textLeaveDeleteRecord, textLeftWebsites}, Keys: keyNames(ties.Left),
+		LeftLead: textLeaveLeft, Left: []string{textLeaveDeleteRecord, textLeftWebsites}, Keys: keyLinks(v, ties.Left),
 		Confirm: confirmField(""), Phrase: u.Name(), Revision: strconv.FormatInt(u.Revision, 10),
 		Action: userPath(u.ID) + "/delete", Do: textLeaveDeleteDo, Cancel: userPath(u.ID),
 	}

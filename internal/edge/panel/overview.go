@@ -78,7 +78,7 @@ func (p *Panel) dashboardView(v visit, d overview.Dashboard) dashboardView {
 			Name: textDashboardLogins, Value: thousands(int(d.Logins.Week)), Path: "/activities?action=session.open&outcome=success", Icon: "login-2",
 			Trend: newTrend(d.Logins.Week-d.Logins.Before, weekText(d.Logins.Week-d.Logins.Before)),
 		})
-		out.Chart = newChart(d.Logins.Days)
+		out.Chart = newLoginChart(d.Logins.Days)
 		if len(out.Chart.Days) == 0 {
 			out.NoChart = empty{Icon: "chart-bar", Title: textChartNone, Text: textChartNoneFor}
 		}
@@ -133,10 +133,10 @@ func attentionItems(v visit, a overview.Attention) []attentionItem {
 		out = append(out, attentionItem{Icon: "fingerprint", Text: waitingText(u.Name, u.N), Path: "/administrators"})
 	}
 	for _, u := range a.SuspendedCreator {
-		out = append(out, attentionItem{Icon: "user-off", Text: suspendedText(u.Name, u.N), Path: userPath(u.ID)})
+		out = append(out, attentionItem{Icon: "user-off", Text: suspendedText(u.Name, u.N), Path: apiKeysLeftPath()})
 	}
 	for _, k := range a.ExpiringAPIKeys {
-		out = append(out, attentionItem{Icon: "key", Text: expiringText(k.Name), When: v.moment(k.ExpiresAt), Path: "/api-keys"})
+		out = append(out, attentionItem{Icon: "key", Text: expiringText(k.Name), When: v.moment(k.ExpiresAt), Path: apiKeyPath(k.ID)})
 	}
 	if a.DeadMessages > 0 {
 		out = append(out, attentionItem{Icon: "mail-off", Text: deadText(a.DeadMessages, a.DeadMessages >= overview.DeadLimit)})
@@ -144,16 +144,20 @@ func attentionItems(v visit, a overview.Attention) []attentionItem {
 	return out
 }
 
-// chart is sign-ins per day, drawn in a box of 100 by 100 that is stretched to its
+// chart is numbers per day, drawn in a box of 100 by 100 that is stretched to its
 // place: what is to be read stands beside it.
 type chart struct {
-	Label  string
-	Legend []badge
+	Title  string
+	Span   string
+	Label  string   // for who does not see it
+	Legend []badge  // of the pieces, if there are several
+	Heads  []string // of the table's columns
 	Ticks  []string // of the scale, from the top
 	First  string   // under the first day, the middle and the last
 	Middle string
 	Last   string
 	Days   []chartDay
+	top    int64 // of the scale
 }
 
 // chartDay is one bar with its pieces, the lowest first.
@@ -161,13 +165,43 @@ type chartDay struct {
 	Date   string
 	Title  string
 	Pieces []chartPiece
-	Counts []string // by outcome, for the table
+	Counts []string // by head, for the table
 }
 
 type chartPiece struct{ Tone, X, Y, Width, Height string }
 
-// newChart draws the days, and nothing if nothing happened on any.
-func newChart(days []overview.LoginsDay) chart {
+// newScaledChart returns a chart without bars whose scale holds the number.
+func newScaledChart(most int64, first, middle, last overview.Date) chart {
+	top := scaleTop(most)
+	return chart{
+		top: top, Ticks: []string{thousands(int(top)), thousands(int(top / 2)), "0"},
+		First: shortDay(first), Middle: shortDay(middle), Last: shortDay(last),
+	}
+}
+
+// stackPart is a number that is a piece of a bar.
+type stackPart struct {
+	Tone string
+	N    int64
+}
+
+// stack draws the bar of the i-th of so many days, on a scale that ends with top.
+func (d *chartDay) stack(i, days int, top int64, parts []stackPart) {
+	slot, low := 100/float64(days), 100.0
+	for _, part := range parts {
+		if part.N == 0 {
+			continue
+		}
+		height := float64(part.N) * 100 / float64(top)
+		low -= height
+		d.Pieces = append(d.Pieces, chartPiece{
+			Tone: part.Tone, X: decimal((float64(i) + 0.15) * slot), Y: decimal(low), Width: decimal(0.7 * slot), Height: decimal(height),
+		})
+	}
+}
+
+// newLoginChart draws the days, and nothing if nothing happened on any.
+func newLoginChart(days []overview.LoginsDay) chart {
 	var total, most int64
 	busiest := 0
 	for i, d := range days {
@@ -181,28 +215,20 @@ func newChart(days []overview.LoginsDay) chart {
 		return chart{}
 	}
 	outcomes := []badge{outcomeBadge(activity.Success), outcomeBadge(activity.Refused), outcomeBadge(activity.Failed)}
-	top := scaleTop(most)
-	out := chart{
-		Label: chartText(total, most, longDay(days[busiest].Date)), Legend: outcomes,
-		Ticks: []string{thousands(int(top)), thousands(int(top / 2)), "0"},
-		First: shortDay(days[0].Date), Middle: shortDay(days[len(days)/2].Date), Last: shortDay(days[len(days)-1].Date),
+	out := newScaledChart(most, days[0].Date, days[len(days)/2].Date, days[len(days)-1].Date)
+	out.Title, out.Span, out.Label, out.Legend = textChartTitle, textChartSpan, chartText(total, most, longDay(days[busiest].Date)), outcomes
+	for _, o := range outcomes {
+		out.Heads = append(out.Heads, o.Word)
 	}
-	slot := 100 / float64(len(days))
 	for i, d := range days {
 		day := chartDay{Date: longDay(d.Date), Title: longDay(d.Date) + ":"}
-		low := 100.0
+		var parts []stackPart
 		for k, n := range []int64{d.Success, d.Refused, d.Failed} {
 			day.Counts = append(day.Counts, thousands(int(n)))
 			day.Title += " " + thousands(int(n)) + " " + outcomes[k].Word
-			if n == 0 {
-				continue
-			}
-			height := float64(n) * 100 / float64(top)
-			low -= height
-			day.Pieces = append(day.Pieces, chartPiece{
-				Tone: outcomes[k].Tone, X: decimal((float64(i) + 0.15) * slot), Y: decimal(low), Width: decimal(0.7 * slot), Height: decimal(height),
-			})
+			parts = append(parts, stackPart{Tone: outcomes[k].Tone, N: n})
 		}
+		day.stack(i, len(days), out.top, parts)
 		out.Days = append(out.Days, day)
 	}
 	return out

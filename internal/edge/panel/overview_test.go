@@ -75,7 +75,7 @@ func TestDashboardPages(t *testing.T) {
 
 // TestNewChart_pieces: the pieces of a day stand on each other, and on the ground.
 func TestNewChart_pieces(t *testing.T) {
-	c := newChart([]overview.LoginsDay{
+	c := newLoginChart([]overview.LoginsDay{
 		{Date: overview.Date{Year: 2026, Month: 12, Day: 3}, Outcomes: overview.Outcomes{Success: 10, Refused: 4, Failed: 6}},
 		{Date: overview.Date{Year: 2026, Month: 12, Day: 4}, Outcomes: overview.Outcomes{Failed: 1}},
 	})
@@ -90,7 +90,7 @@ func TestNewChart_pieces(t *testing.T) {
 	if len(c.Days[1].Pieces) != 1 || c.Ticks[0] != "20" || c.Label != "21 sign-ins in 30 days, the most on 3 December 2026: 20." {
 		t.Errorf("chart = %+v", c)
 	}
-	if empty := newChart(make([]overview.LoginsDay, 30)); len(empty.Days) != 0 {
+	if empty := newLoginChart(make([]overview.LoginsDay, 30)); len(empty.Days) != 0 {
 		t.Errorf("a chart of nothing has %d days", len(empty.Days))
 	}
 }

@@ -101,6 +101,16 @@ type Join interface {
 type APIKeys interface {
 	Create(ctx context.Context, by auth.Caller, n apikey.NewKey) (apikey.Key, token.Token, error)
 	List(ctx context.Context, by auth.Caller, q apikey.Query) (page.Page[apikey.Key], error)
+	Find(ctx context.Context, by auth.Caller, key id.APIKey) (apikey.Key, error)
+	Descendants(ctx context.Context, by auth.Caller, key id.APIKey) ([]apikey.Key, error)
+	Usage(ctx context.Context, by auth.Caller, key id.APIKey) ([]apikey.DayUsage, error)
+	MaxDays(ctx context.Context, by auth.Caller) (int, error)
+	Update(ctx context.Context, by auth.Caller, key id.APIKey, c apikey.Change, ifRevision int64) (apikey.Key, error)
+	Reset(ctx context.Context, by auth.Caller, key id.APIKey, r apikey.Renewal) (apikey.Key, token.Token, error)
+	EndOverlap(ctx context.Context, by auth.Caller, key id.APIKey) (apikey.Key, error)
+	Disable(ctx context.Context, by auth.Caller, key id.APIKey, descendants bool) (apikey.Key, int, error)
+	Enable(ctx context.Context, by auth.Caller, key id.APIKey) (apikey.Key, error)
+	Delete(ctx context.Context, by auth.Caller, key id.APIKey, descendants bool, ifRevision int64) (int, error)
 }
 
 // Record is what the panel asks of the record of activities.

@@ -8,6 +8,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
@@ -58,7 +59,12 @@ func (p *Panel) search(w http.ResponseWriter, r *http.Request, v visit) error {
 			return err
 		}
 		add(textNavUsers, users)
+		keys, err := p.foundAPIKeys(r, v, query)
+		if err != nil {
+			return err
+		}
 		add(textUserGroups, groups)
+		add(textSearchAPIKeys, keys)
 	}
 	add(textSearchActs, matching(acts(v), query))
 	add(textSearchPages, matching(pagesOf(view.Shell.Sections), query))
@@ -116,6 +122,30 @@ func (p *Panel) foundGroups(r *http.Request, v visit, query string) ([]foundItem
 	return out, err
 }
 
+// foundAPIKeys returns the API keys whose name begins so, or the one with the id or
+// the token id.
+func (p *Panel) foundAPIKeys(r *http.Request, v visit, query string) ([]foundItem, error) {
+	if !v.can(auth.APIKeysRead) {
+		return nil, nil
+	}
+	item := func(k apikey.Key) foundItem {
+		return foundItem{Name: k.Name, Detail: k.TokenID, Path: apiKeyPath(k.ID), Icon: "key"}
+	}
+	if key, ok := id.Parse[id.KindAPIKey](query); ok {
+		k, err := p.c.APIKeys.Find(r.Context(), v.caller, key)
+		if isNotFound(err) {
+			return nil, nil
+		}
+		return []foundItem{item(k)}, err
+	}
+	found, err := p.c.APIKeys.List(r.Context(), v.caller, apikey.Query{Begins: query, Page: page.Request{Limit: foundLimit}})
+	var out []foundItem
+	for _, k := range found.Items {
+		out = append(out, item(k))
+	}
+	return out, err
+}
+
 func isNotFound(err error) bool {
 	f, ok := fault.As(err)
 	return ok && f.Kind == fault.KindNotFound
@@ -128,7 +158,7 @@ func acts(v visit) []foundItem {
 		out = append(out, foundItem{Name: textUsersNew, Path: "/users/new", Icon: "user-plus"}, foundItem{Name: textSearchNewGroup, Path: "/groups/new", Icon: "users-plus"})
 	}
 	if v.can(auth.APIKeysWrite) {
-		out = append(out, foundItem{Name: textAPIKeysNew, Path: "/api-keys/new", Icon: "key"})
+		out = append(out, foundItem{Name: textAPIKeysNew, Path: apiKeysPath + "/new", Icon: "key"})
 	}
 	if v.canAppoint() {
 		out = append(out, foundItem{Name: textAddAdministrator, Path: administratorsPath + "/new", Icon: "user-shield"})

@@ -228,17 +228,18 @@ func (p *Panel) administratorShell(v visit, s signin.Seat, title string) shell {
 // leftView says what goes on working of somebody who was removed.
 type leftView struct {
 	Shell shell
-	Keys  []string
+	Keys  []keyLink
 	Path  string // of the API keys, "" if the person may not see them
 }
 
 func (p *Panel) leftView(v visit, left []signin.LeftKey) leftView {
 	view := leftView{Shell: p.shell(v, textRemovedTitle, crumb{Name: textNavWorkspace}, crumb{Name: textAdministrators, Path: administratorsPath})}
 	for _, k := range left {
-		view.Keys = append(view.Keys, k.Name)
-	}
-	if v.can(auth.APIKeysRead) {
-		view.Path = "/api-keys"
+		link := keyLink{Name: k.Name}
+		if v.can(auth.APIKeysRead) {
+			link.Path, view.Path = apiKeyPath(k.ID), apiKeysLeftPath()
+		}
+		view.Keys = append(view.Keys, link)
 	}
 	return view
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/edge/kit"
-	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
@@ -26,12 +25,13 @@ const (
 	textActionsLabel = "Actions"
 
 	textSearchTitle    = "Search"
-	textSearchHelp     = "Users, groups, pages, acts, or an id"
+	textSearchHelp     = "Users, groups, API keys, pages, acts, or an id"
 	textSearchShort    = "Search…"
 	textSearchNone     = "Nothing begins with these words. Try fewer of them."
 	textSearchActs     = "Do"
 	textSearchPages    = "Go to"
 	textSearchNewGroup = "New group"
+	textSearchAPIKeys  = "API keys"
 	textSearchKeys     = "↑ ↓ to move, Enter to open, Esc to close"
 
 	textThemeLabel  = "Appearance"
@@ -70,10 +70,9 @@ const (
 	textSetupWorkspace     = "Workspace name"
 	textSetupWorkspaceHelp = "What your organisation is called here."
 
-	textConfirmTitle      = "Confirm that it is you"
-	textConfirmLead       = "What you are about to do needs a fresh passkey. It counts for the next ten minutes."
-	textConfirmButton     = "Confirm with passkey"
-	textConfirmAPIKeyText = "An Admin key opens your whole workspace to a program, so we ask for your passkey again. What you entered is kept."
+	textConfirmTitle  = "Confirm that it is you"
+	textConfirmLead   = "What you are about to do needs a fresh passkey. It counts for the next ten minutes."
+	textConfirmButton = "Confirm with passkey"
 
 	textUsersTitle       = "All users"
 	textUsersSearch      = "Search users"
@@ -132,39 +131,6 @@ const (
 	textNobody            = "somebody not signed in"
 	textTimes             = "times"
 	textByPrefix          = "by "
-
-	textAPIKeysTitle         = "API Key Management"
-	textAPIKeysLead          = "With an API key a program calls the API of this workspace."
-	textAPIKeysTable         = "API keys of the workspace"
-	textAPIKeysNew           = "New API key"
-	textAPIKeysNoneTitle     = "No API keys yet"
-	textAPIKeysNoneText      = "An API key lets a program do what you do here: read and keep users, read the activity record, and manage API keys."
-	textColumnType           = "Type"
-	textColumnCreatedBy      = "Created by"
-	textColumnExpires        = "Expires"
-	textAPIKeyTokenID        = "Token ID"
-	textAPIKeyNameHelp       = "What the program is, so that others know it too: “Payroll sync”."
-	textAPIKeyType           = "Type"
-	textAPIKeyPermissions    = "Permissions"
-	textAPIKeyPermissionHelp = "The key can do this and nothing else."
-	textAPIKeyExpiry         = "Expires"
-	textAPIKeyExpiryHelp     = "A key that ends by itself is one that nobody has to remember."
-	textAPIKeyNever          = "Never"
-	textAPIKeyNeverHelp      = "Not recommended: it works until somebody ends it."
-	textAPIKeyCustom         = "On a date of your choice"
-	textAPIKeyDate           = "Last day"
-	textAPIKeyDateHelp       = "The key stops at the end of that day, time zone "
-	textAPIKeyDateWrong      = "is not a date that we can read"
-	textAPIKeyUntil          = "until "
-	textAPIKeySave           = "Create API key"
-	textAPIKeyDoneTitle      = "Your API key is ready"
-	textAPIKeyOnce           = "Copy the token now. It will not be shown again: we keep only a fingerprint of it."
-	textAPIKeyToken          = "Token"
-	textAPIKeyCopy           = "Copy"
-	textAPIKeyCopied         = "Copied"
-	textAPIKeyStored         = "I stored it"
-	textAPIKeyDone           = "Done"
-	textAPIKeyTry            = "Try it"
 )
 
 // errorTitle is the title of the page for a status.
@@ -244,7 +210,7 @@ func flashText(code string) string {
 	case "signed_out":
 		return "You are signed out."
 	}
-	return ""
+	return apiKeyFlashText(code)
 }
 
 // fieldLabel is how a field is called on the page.
@@ -292,12 +258,11 @@ func fieldLabel(name string) string {
 		return "Preset"
 	case "owner":
 		return textOwner
-	case "expires_at":
-		return "Expiry"
-	case "expires_on":
-		return textAPIKeyDate
 	case "checkpoint":
 		return textRecordCheckpoint
+	}
+	if label := apiKeyFieldLabel(name); label != "" {
+		return label
 	}
 	return strings.ReplaceAll(name, "_", " ")
 }
@@ -329,35 +294,6 @@ func statusBadge(s directory.Status) badge {
 	return badge{Word: string(s), Tone: "grey"}
 }
 
-func apiKeyBadge(s apikey.Status) badge {
-	switch s {
-	case apikey.Active:
-		return badge{Word: "Active", Tone: "green"}
-	case apikey.Disabled:
-		return badge{Word: "Disabled", Tone: "red"}
-	}
-	return badge{Word: "Expired", Tone: "grey"}
-}
-
-func apiKeyType(t apikey.Type) string {
-	switch t {
-	case apikey.Admin:
-		return "Admin"
-	case apikey.SharedMobile:
-		return "Shared Mobile"
-	case apikey.Clients:
-		return "Clients"
-	}
-	return string(t)
-}
-
-func apiKeyOpens(t apikey.Type) string {
-	if t == apikey.Admin {
-		return "Opens the REST API: users, the activity record and API keys."
-	}
-	return ""
-}
-
 func permissionLabel(p auth.Permission) (label, help string) {
 	switch p {
 	case auth.UsersRead:
@@ -375,9 +311,9 @@ func permissionLabel(p auth.Permission) (label, help string) {
 	case auth.ActivitiesRead:
 		return "Read activities", "List the activity record."
 	case auth.APIKeysRead:
-		return "Read API keys", "List API keys, never their tokens."
+		return "Read API keys", "List API keys and how they are used, never their tokens."
 	case auth.APIKeysWrite:
-		return "Change API keys", "Create API keys."
+		return "Change API keys", "Create, change, reset, disable and delete API keys."
 	}
 	return string(p), ""
 }

@@ -588,6 +588,18 @@ func (s *Service) Descendants(ctx context.Context, by auth.Caller, key id.APIKey
 	return out, err
 }
 
+// MaxDays returns how many days the workspace lets a token live, 0 for no limit. The
+// caller needs api_keys.write.
+func (s *Service) MaxDays(ctx context.Context, by auth.Caller) (int, error) {
+	var n int
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "api_key.create", Need: auth.APIKeysWrite}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+		var err error
+		n, err = t.APIKeyMaxDays(ctx, by.Workspace)
+		return err
+	})
+	return n, err
+}
+
 // Own returns the key that the caller is. Only API keys may ask.
 func (s *Service) Own(ctx context.Context, by auth.Caller) (Key, error) {
 	var k Key
