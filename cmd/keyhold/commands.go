@@ -177,6 +177,42 @@ func (cmd apiKeyCreateCmd) Run(r *run) error {
 	return say(r.out, "API key %s (%s, %s) for %s was created. Its token is shown this once:\n\n  %s\n", out.Name, out.ID, out.Type, out.Workspace, out.Token)
 }
 
+type apiKeyRotatePepper struct {
+	Prepare bool `help:"Only add a pepper to the key file, which is current after the next run without this: for several servers, that get the file in between."`
+	JSON    bool `help:"Print one JSON object."`
+}
+
+// Run rotates the pepper.
+func (cmd apiKeyRotatePepper) Run(r *run) error {
+	c, err := r.settings.parse()
+	if err != nil {
+		return err
+	}
+	out, err := app.Do[app.RotatedPepper](r.ctx, c, r.quiet(), app.RotatePepper{Prepare: cmd.Prepare})
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return printJSON(r.out, out)
+	}
+	if cmd.Prepare {
+		return say(r.out, "Pepper %d is in the key file and not current yet. Give the file to all servers, restart them, then run this without --prepare.\n", out.Prepared)
+	}
+	text := fmt.Sprintf("Pepper %d is current: new hashes are under it. Keep a new copy of the key file; an older one does not do any more.\n", out.Current)
+	switch out.Left {
+	case 0:
+		text += "No token's hash is under an older pepper.\n"
+	case 1:
+		text += "One token's hash is under an older pepper. It moves when the token is used.\n"
+	default:
+		text += fmt.Sprintf("%d tokens' hashes are under older peppers. Each moves when its token is used.\n", out.Left)
+	}
+	if n := len(out.Dropped); n > 0 {
+		text += fmt.Sprintf("Older peppers that nothing needed any more and that left the key file: %d.\n", n)
+	}
+	return say(r.out, "%s", text)
+}
+
 type activityVerifyCmd struct {
 	Workspace  string `help:"The workspace's name or id; if left out, all workspaces, or those of the checkpoints." placeholder:"NAME"`
 	Checkpoint string `help:"A file with checkpoints that were kept elsewhere, one on each line: from keyhold activity checkpoint, the panel, a mail, or the folder of --checkpoints; - for the standard input." placeholder:"FILE"`

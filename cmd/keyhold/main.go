@@ -61,7 +61,8 @@ type cli struct {
 		Activate workspaceActivateCmd `cmd:"" help:"Take a workspace's suspension back. People sign in anew; API keys work again."`
 	} `cmd:"" help:"Workspaces."`
 	APIKey struct {
-		Create apiKeyCreateCmd `cmd:"" help:"Create an API key and print its token, once."`
+		Create       apiKeyCreateCmd    `cmd:"" help:"Create an API key and print its token, once."`
+		RotatePepper apiKeyRotatePepper `cmd:"" help:"Make a new pepper, under which the tokens' hashes are stored from now on."`
 	} `cmd:"" name:"api-key" help:"API keys."`
 	Activity struct {
 		Verify     activityVerifyCmd     `cmd:"" help:"Check that no line of the activity record was changed, removed or reordered; with a checkpoint also that its end was not cut."`

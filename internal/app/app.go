@@ -5,9 +5,7 @@ package app
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -82,6 +80,8 @@ type App struct {
 	teller    *checkpoint.Teller
 	reports   sync.WaitGroup // what requests left to be done, see api.Config
 
+	rotating sync.Mutex // held while the key file is changed
+
 	mu      sync.Mutex
 	cursors map[id.Workspace]secret.Bytes // guarded by mu
 }
@@ -122,7 +122,7 @@ func (a *App) checkKeyFile(ctx context.Context) error {
 		return err
 	}
 	if _, err = a.cursorSecret(ctx, all[0].ID); err == nil {
-		return nil
+		return a.checkPeppers(ctx, all[0].ID)
 	}
 	path := filepath.Join(a.config.Data, keyFile)
 	if a.keeper.Created() {
@@ -181,7 +181,7 @@ func (a *App) openRooms() error {
 		return err
 	}
 	a.Directory = directory.New(store.For[directory.Tx](a.store), a.clock)
-	a.SignIn = signin.New(signin.Config{Store: store.For[signin.Tx](a.store), Clock: a.clock, Party: party, LinksSignIn: a.options.LinksSignIn, CodeKey: a.codeKey()})
+	a.SignIn = signin.New(signin.Config{Store: store.For[signin.Tx](a.store), Clock: a.clock, Party: party, LinksSignIn: a.options.LinksSignIn, CodeKey: a.keeper.CodeKey()})
 	a.Join = join.New(join.Config{Store: store.For[join.Tx](a.store), Clock: a.clock, Keeper: a.keeper, Party: party, LinksSignIn: a.options.LinksSignIn})
 	a.Leave = leave.New(store.For[leave.Tx](a.store), a.clock)
 	cache := apikey.NewCache()
@@ -234,7 +234,7 @@ func (a *App) openWaysOut() error {
 	holder := "server-" + rand.Text()
 	c := worker.Config{Store: store.For[outbox.WorkTx](a.store), Clock: a.clock, Holder: holder, Log: a.log}
 	if a.config.SMTPURL != "" {
-		m, err := mail.New(mail.Config{URL: a.config.SMTPURL, From: a.config.MailFrom, PublicURL: a.config.PublicURL, Clock: a.clock, CodeKey: a.codeKey()})
+		m, err := mail.New(mail.Config{URL: a.config.SMTPURL, From: a.config.MailFrom, PublicURL: a.config.PublicURL, Clock: a.clock, CodeKey: a.keeper.CodeKey()})
 		if err != nil {
 			return wrong("KEYHOLD_SMTP_URL", "%v", err)
 		}
@@ -252,13 +252,6 @@ func (a *App) openWaysOut() error {
 		Store: store.For[checkpoint.Tx](a.store), Clock: a.clock, Signer: a.keeper.Signer(), Folder: a.config.Checkpoints, Holder: holder, Log: a.log,
 	})
 	return nil
-}
-
-// codeKey returns the key of the codes that are sent by e-mail.
-func (a *App) codeKey() secret.Bytes {
-	mac := hmac.New(sha256.New, a.keeper.Pepper().Expose())
-	mac.Write([]byte("keyhold/email-code/v1"))
-	return secret.New(mac.Sum(nil))
 }
 
 // Close waits for what requests left to be done, closes the store and gives the data

@@ -85,6 +85,7 @@ type CreatedAPIKey struct {
 
 // The commands' names on the socket.
 const (
+	commandPepper    = "rotate-pepper"
 	commandWorkspace = "workspace-create"
 	commandSetupLink = "setup-link"
 	commandAPIKey    = "api-key-create"
@@ -124,6 +125,8 @@ func commandName(args any) (string, error) {
 		return commandAPIKey, nil
 	case TurnWorkspace:
 		return commandTurn, nil
+	case RotatePepper:
+		return commandPepper, nil
 	}
 	return "", fmt.Errorf("%T is no command", args)
 }
@@ -150,6 +153,8 @@ func (a *App) run(ctx context.Context, name string, args []byte) (json.RawMessag
 		out, err = runAs(ctx, args, a.createAPIKey)
 	case commandTurn:
 		out, err = runAs(ctx, args, a.turnWorkspace)
+	case commandPepper:
+		out, err = runAs(ctx, args, a.rotatePepper)
 	default:
 		return nil, &CommandError{Code: "unknown_command", Text: "The running server does not know this command: it is of another version."}
 	}

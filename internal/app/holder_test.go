@@ -112,7 +112,7 @@ func (p *phone) code() string {
 		if err := json.Unmarshal(m.Payload, &mail); err != nil {
 			p.t.Fatal(err)
 		}
-		code = token.EmailCode(p.a.codeKey(), mail.Code)
+		code = token.EmailCode(p.a.keeper.CodeKey(), mail.Code)
 	}
 	return code
 }

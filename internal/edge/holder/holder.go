@@ -168,7 +168,7 @@ func (h *Holder) fail(w http.ResponseWriter, r *http.Request, v visit, err error
 	if f.Kind == fault.KindUnauthenticated && kit.IsRead(r) {
 		to := Prefix + "/sign-in"
 		if r.URL.Path != Prefix {
-			to += "?" + url.Values{"next": {r.URL.RequestURI()}}.Encode()
+			to += "?" + url.Values{"next": {kit.SafeNext(r.URL.RequestURI(), Prefix)}}.Encode()
 		}
 		kit.Redirect(w, r, to, true)
 		return

@@ -53,11 +53,12 @@ func Redirect(w http.ResponseWriter, r *http.Request, to string, whole bool) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// SafeNext returns next if it is a path of this site, else home.
+// SafeNext returns next if it is a path of this site, else home. What holds a token by
+// mistake is not sent on.
 func SafeNext(next, home string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") ||
-		strings.ContainsFunc(next, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) {
+		strings.ContainsFunc(next, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) || tokenBegins.MatchString(next) {
 		return home
 	}
 	return next

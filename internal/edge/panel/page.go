@@ -155,7 +155,7 @@ func (p *Panel) fail(w http.ResponseWriter, r *http.Request, v visit, err error)
 // toSignIn sends to the sign-in page. What htmx loads is a part of a page: there
 // the whole page has to go.
 func toSignIn(w http.ResponseWriter, r *http.Request) {
-	next := r.URL.RequestURI()
+	next := kit.SafeNext(r.URL.RequestURI(), "/")
 	to := "/sign-in"
 	if next != "/" {
 		to += "?" + url.Values{"next": {next}}.Encode()

@@ -6,7 +6,10 @@ package keeper
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -16,6 +19,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -35,19 +40,32 @@ const (
 // File is an open key file: a seal.Keeper that goes over no network. It is safe
 // for use by several goroutines. The zero value is not usable: use Open.
 type File struct {
-	box     tink.AEAD
-	pepper  secret.Bytes
-	current int
-	peppers map[int]secret.Bytes
-	signer  *Signer
+	path    string
 	created bool
+	signer  *Signer
+	mu      sync.Mutex // held while the file is changed
+	now     atomic.Pointer[content]
 }
 
-// document is the file's content.
+// content is what a key file holds.
+type content struct {
+	doc     document
+	box     tink.AEAD
+	pepper  secret.Bytes // the current one
+	peppers map[int]secret.Bytes
+	codes   secret.Bytes
+	signing signing
+}
+
+// document is the file's content in JSON.
 type document struct {
 	Version int             `json:"version"`
 	Sealing json.RawMessage `json:"sealing"` // a tink keyset
 	Peppers []pepper        `json:"peppers"` // the first is the current one
+	// Checkpoints are the public keys that were derived from peppers which are gone,
+	// Codes what CodeKey derived from the first of them: base64url without padding.
+	Checkpoints []string `json:"checkpoints,omitempty"`
+	Codes       string   `json:"codes,omitempty"`
 }
 
 type pepper struct {
@@ -60,7 +78,7 @@ type pepper struct {
 // write, and one that is not whole, with an error that names the path. Losing
 // the file loses all that is sealed under it.
 func Open(path string) (*File, error) {
-	f, err := read(path)
+	f, err := load(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
@@ -69,11 +87,33 @@ func Open(path string) (*File, error) {
 		return nil, fmt.Errorf("making the key file %s: %w", path, err)
 	}
 	// What counts is what is on the disk: another process may have been first.
-	if f, err = read(path); err != nil {
+	if f, err = load(path); err != nil {
 		return nil, err
 	}
 	f.created = created
 	return f, nil
+}
+
+func load(path string) (*File, error) {
+	c, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{path: path, signer: &Signer{}}
+	f.use(c)
+	return f, nil
+}
+
+// use makes the content what the file's methods answer from. The signer goes on with
+// the key that it began with until the file is opened anew, and knows all others: who
+// asks it for its public key and then for a signature gets two that fit.
+func (f *File) use(c *content) {
+	f.now.Store(c)
+	s := c.signing
+	if before := f.signer.now.Load(); before != nil {
+		s.current = before.current
+	}
+	f.signer.now.Store(&s)
 }
 
 // Created says whether Open made the file: then nothing that was sealed before
@@ -81,26 +121,37 @@ func Open(path string) (*File, error) {
 func (f *File) Created() bool { return f.created }
 
 // Pepper returns the current key of stored hashes.
-func (f *File) Pepper() secret.Bytes { return f.pepper }
+func (f *File) Pepper() secret.Bytes { return f.now.Load().pepper }
 
 // Peppers returns all keys of stored hashes by their number, and the number of the
 // current one.
 func (f *File) Peppers() (current int, known map[int]secret.Bytes) {
-	return f.current, maps.Clone(f.peppers)
+	c := f.now.Load()
+	return c.current(), maps.Clone(c.peppers)
 }
+
+// Prepared returns the number of the pepper that Prepare added and Rotate has not
+// made the current one yet, 0 for none.
+func (f *File) Prepared() int { return f.now.Load().doc.prepared() }
+
+// CodeKey returns the key of the codes that are sent by e-mail. It stays the same
+// when peppers come and go: a code that was sent is good until it ends.
+func (f *File) CodeKey() secret.Bytes { return f.now.Load().codes }
+
+func (c *content) current() int { return c.doc.Peppers[0].ID }
 
 // Signer returns what signs with keys derived from the file.
 func (f *File) Signer() *Signer { return f.signer }
 
 // Wrap encrypts plain and binds it to associated.
 func (f *File) Wrap(_ context.Context, plain secret.Bytes, associated []byte) ([]byte, error) {
-	return f.box.Encrypt(plain.Expose(), associated)
+	return f.now.Load().box.Encrypt(plain.Expose(), associated)
 }
 
 // Unwrap returns what Wrap was given. It fails if the bytes were changed, were
 // bound to something else or come from another key file.
 func (f *File) Unwrap(_ context.Context, wrapped, associated []byte) (secret.Bytes, error) {
-	plain, err := f.box.Decrypt(wrapped, associated)
+	plain, err := f.now.Load().box.Decrypt(wrapped, associated)
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("the key file does not open it: %w", err)
 	}
@@ -108,7 +159,7 @@ func (f *File) Unwrap(_ context.Context, wrapped, associated []byte) (secret.Byt
 }
 
 // read returns the file's keys. Its error is fs.ErrNotExist if there is no file.
-func read(path string) (*File, error) {
+func read(path string) (*content, error) {
 	file, err := os.Open(path) //nolint:gosec // the operator names the path
 	if err != nil {
 		return nil, fmt.Errorf("opening the key file: %w", err) // names the path
@@ -127,15 +178,15 @@ func read(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the key file: %w", err) // names the path
 	}
-	f, err := parse(raw)
+	c, err := parse(raw)
 	if err != nil {
 		return nil, fmt.Errorf("the key file %s is not whole: %w", path, err)
 	}
-	return f, nil
+	return c, nil
 }
 
 // parse reads a key file's content. Its errors hold no part of it.
-func parse(raw []byte) (*File, error) {
+func parse(raw []byte) (*content, error) {
 	if len(raw) > maxSize {
 		return nil, fmt.Errorf("it is longer than %d bytes", maxSize)
 	}
@@ -159,15 +210,57 @@ func parse(raw []byte) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := newSigner(peppers)
+	former, err := parseKeys(doc.Checkpoints)
+	if err != nil {
+		return nil, err
+	}
+	sign, err := newSigning(peppers, former)
 	if err != nil {
 		return nil, errors.New("no key can be derived from its peppers")
 	}
-	f := &File{box: box, pepper: peppers[0], current: doc.Peppers[0].ID, peppers: map[int]secret.Bytes{}, signer: signer}
-	for i, p := range doc.Peppers {
-		f.peppers[p.ID] = peppers[i]
+	codes, err := parseCodes(doc, peppers)
+	if err != nil {
+		return nil, err
 	}
-	return f, nil
+	c := &content{doc: doc, box: box, pepper: peppers[0], peppers: map[int]secret.Bytes{}, codes: codes, signing: sign}
+	for i, p := range doc.Peppers {
+		c.peppers[p.ID] = peppers[i]
+	}
+	return c, nil
+}
+
+// parseKeys returns the public keys of peppers that are gone.
+func parseKeys(texts []string) ([]ed25519.PublicKey, error) {
+	var out []ed25519.PublicKey
+	for _, text := range texts {
+		key, err := base64.RawURLEncoding.Strict().DecodeString(text)
+		if err != nil || len(key) != ed25519.PublicKeySize {
+			return nil, errors.New("one of its checkpoints' public keys is none")
+		}
+		out = append(out, key)
+	}
+	return out, nil
+}
+
+// parseCodes returns the key of codes: of the oldest pepper, or as it was kept when
+// that went.
+func parseCodes(doc document, peppers []secret.Bytes) (secret.Bytes, error) {
+	if doc.Codes != "" {
+		key, err := base64.RawURLEncoding.Strict().DecodeString(doc.Codes)
+		if err != nil || len(key) != sha256.Size {
+			return secret.Bytes{}, errors.New("its key of codes is none")
+		}
+		return secret.New(key), nil
+	}
+	oldest := 0
+	for i, p := range doc.Peppers {
+		if p.ID < doc.Peppers[oldest].ID {
+			oldest = i
+		}
+	}
+	mac := hmac.New(sha256.New, peppers[oldest].Expose())
+	mac.Write([]byte("keyhold/email-code/v1"))
+	return secret.New(mac.Sum(nil)), nil
 }
 
 func parseSealing(raw json.RawMessage) (tink.AEAD, error) {
@@ -210,27 +303,36 @@ func create(path string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	dir := filepath.Dir(path)
-	temp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
+	temp, err := writeBeside(path, raw)
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = os.Remove(temp.Name()) }() // gone already after a rename
-	_, err = temp.Write(raw)
-	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return false, err
-	}
+	defer func() { _ = os.Remove(temp) }() // gone already after a rename
 	// A link, unlike a rename, leaves a file alone that somebody else made in the
 	// meantime. Some file systems have no links.
-	switch err := os.Link(temp.Name(), path); {
+	switch err := os.Link(temp, path); {
 	case errors.Is(err, fs.ErrExist):
 		return false, nil
 	case err != nil:
-		if err := os.Rename(temp.Name(), path); err != nil {
+		if err := os.Rename(temp, path); err != nil {
 			return false, err
 		}
 	}
-	return true, syncDir(dir)
+	return true, syncDir(filepath.Dir(path))
+}
+
+// writeBeside writes a file beside path that is for its owner only, and returns its
+// name once it is on the disk.
+func writeBeside(path string, raw []byte) (string, error) {
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = temp.Write(raw)
+	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(temp.Name()))
+	}
+	return temp.Name(), nil
 }
 
 func generate() ([]byte, error) {
@@ -246,7 +348,11 @@ func generate() ([]byte, error) {
 		Version: version, Sealing: sealing.Bytes(),
 		Peppers: []pepper{{ID: 1, Value: base64.RawURLEncoding.EncodeToString(newPepper())}},
 	}
-	raw, err := json.MarshalIndent(doc, "", "  ")
+	return doc.marshal()
+}
+
+func (d document) marshal() ([]byte, error) {
+	raw, err := json.MarshalIndent(d, "", "  ")
 	return append(raw, '\n'), err
 }
 

@@ -199,6 +199,8 @@ func TestOpen_refusesMalformed(t *testing.T) {
 		{"no pepper", with(func(d *document) { d.Peppers = nil }), "no pepper"},
 		{"short pepper", with(func(d *document) { d.Peppers = []pepper{{1, value[:20]}} }), "pepper 1 is not base64url"},
 		{"pepper twice", with(func(d *document) { d.Peppers = []pepper{{1, value}, {1, value}} }), "stands twice"},
+		{"a checkpoint's key that is none", with(func(d *document) { d.Checkpoints = []string{"AAAA"} }), "public keys"},
+		{"a key of codes that is none", with(func(d *document) { d.Codes = "AAAA" }), "key of codes"},
 		{"too long", string(good) + strings.Repeat(" ", maxSize), "longer than"},
 	} {
 		path := filepath.Join(t.TempDir(), "keys.json")

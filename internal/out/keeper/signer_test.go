@@ -22,10 +22,12 @@ func TestSigner_isDerivedForEver(t *testing.T) {
 	for i := range pepper {
 		pepper[i] = byte(i)
 	}
-	s, err := newSigner([]secret.Bytes{secret.New(pepper)})
+	from, err := newSigning([]secret.Bytes{secret.New(pepper)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := &Signer{}
+	s.now.Store(&from)
 	const want = "f784c407adcc5ba531baaf4e8d56f897bc6849593bf070d7e09dd07da13f070f"
 	if got := hex.EncodeToString(s.PublicKey()); got != want {
 		t.Errorf("PublicKey() = %s, want %s", got, want)

@@ -7,19 +7,8 @@ import (
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/room/apikey"
-	"github.com/keyhold/keyhold/internal/room/directory"
-	"github.com/keyhold/keyhold/internal/store"
 	"github.com/keyhold/keyhold/internal/store/storetest"
 )
-
-// limit sets how many days the workspace lets a token live.
-func (h house) limit(t *testing.T, days int) {
-	t.Helper()
-	room := directory.New(store.For[directory.Tx](h.Store), h.clock)
-	if _, err := room.UpdateWorkspace(t.Context(), h.by, directory.Settings{APIKeyMaxDays: &days}, 0); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func TestReset_keepsAnEndBeyondTheLimit(t *testing.T) {
 	h := newHouse(t)
