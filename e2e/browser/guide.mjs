@@ -97,7 +97,7 @@ export async function takeGuide(browser, folder) {
       await page.goto('/api-keys/new')
       await page.getByLabel('Name').fill(name)
       await page.getByRole('radio', { name: new RegExp(`^${type}`) }).check()
-      await page.getByLabel(expiry).check()
+      await page.getByRole('radio', { name: new RegExp(`^${expiry}`) }).check()
       await press('Create API key')
       await page.getByRole('heading', { name: 'Your API key is ready' }).waitFor()
       return (await page.locator('[data-kh-source]').innerText()).trim()

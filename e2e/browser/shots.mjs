@@ -261,7 +261,7 @@ async function apiKeys(page, demo) {
     await page.goto('/api-keys/new')
     await page.getByLabel('Name').fill(name)
     await page.getByRole('radio', { name: new RegExp(`^${type}`) }).check()
-    await page.getByLabel(expiry).check()
+    await page.getByRole('radio', { name: new RegExp(`^${expiry}`) }).check()
     if (shot) await shoot(page, shot)
     await press('Create API key')
     await page.getByRole('heading', { name: 'Your API key is ready' }).waitFor()
@@ -285,7 +285,7 @@ async function apiKeys(page, demo) {
   await page.getByRole('heading', { name: 'Payroll sync' }).waitFor()
   const key = new URL(page.url()).pathname
   await page.goto(`${key}?tab=usage`)
-  while (!(await page.getByText('Requests per day').isVisible())) { // uses are written twice a minute
+  while (!(await page.getByRole('heading', { name: 'Requests per day' }).isVisible())) { // uses are written twice a minute
     await page.waitForTimeout(1000)
     await page.reload()
   }
