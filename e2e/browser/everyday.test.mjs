@@ -258,13 +258,15 @@ test('who has one permission may do just that', async () => {
 
   const [user] = (await api('GET', '/api/v1/users?q=zuzana')).data
   const group = (await api('GET', '/api/v1/groups?q=night')).data[0]
+  const key = `/api-keys/${(await api('GET', '/api/v1/api-keys')).data[0].id}`
   for (const way of ['/users', `/users/${user.id}`, `/users/${user.id}?tab=groups`, '/groups', `/groups/${group.id}`, '/account', '/search?q=zuzana']) {
     assert.equal((await window.goto(way))?.status(), 200, way)
     for (const name of ['New user', 'New group', 'Suspend', 'Delete', 'Edit']) assert.equal(await window.getByRole('main').getByRole('link', { name, exact: true }).count(), 0, `${way} offers ${name}`)
     if (way.startsWith('/users') || way.startsWith('/groups/')) await look(window)
   }
   for (const way of ['/users/new', `/users/${user.id}/edit`, `/users/${user.id}/suspend`, `/users/${user.id}/delete`, `/users/bulk?act=suspend&ids=${user.id}`, '/groups/new', `/groups/${group.id}/edit`,
-    `/groups/${group.id}/delete`, '/activities', '/activities/export?format=csv', '/activities/checkpoint', '/api-keys', '/api-keys/new', '/administrators', '/administrators/new', path, '/settings']) {
+    `/groups/${group.id}/delete`, '/activities', '/activities/export?format=csv', '/activities/checkpoint', '/api-keys', '/api-keys/new', key, `${key}?tab=usage`,
+    `${key}/edit`, `${key}/reset`, `${key}/disable`, `${key}/enable`, `${key}/delete`, '/administrators', '/administrators/new', path, '/settings']) {
     assert.equal((await window.goto(way))?.status(), 403, way)
     await heading('Not allowed', window)
     await said(/^This needs the permission [a-z_]+\.(read|write)\./, window)
@@ -275,7 +277,8 @@ test('who has one permission may do just that', async () => {
     [`/users/${user.id}/activate`, ''], [`/users/${user.id}/invite`, ''], [`/users/${user.id}/delete`, `revision=1&confirm=${encodeURIComponent('Zuzana Čaputová')}`], [`/users/${user.id}/groups`, `group=${group.id}`],
     [`/users/${user.id}/groups/remove`, `group=${group.id}`], ['/users/bulk', `act=suspend&ids=${user.id}`], ['/users/bulk', `act=delete&confirm=1&ids=${user.id}`], ['/groups', 'name=Eve'],
     [`/groups/${group.id}/edit`, 'revision=1&name=Eve'], [`/groups/${group.id}/delete`, 'revision=1&confirm=Night+shift'], [`/groups/${group.id}/members`, `user=${user.id}`], [`/groups/${group.id}/members/remove`, `user=${user.id}`],
-    ['/activities/verify', ''], ['/api-keys', 'name=Eve&type=admin&expiry=never&permissions=users.read'], ['/administrators', `user=${user.id}&preset=auditor`], [path, 'revision=1&preset=key_administrator'],
+    ['/activities/verify', ''], ['/api-keys', 'name=Eve&type=admin&expiry=never&permissions=users.read'], ['/api-keys', 'name=Eve&type=clients&expiry=never'], [`${key}/edit`, 'revision=1&name=Eve&expiry=keep'],
+    [`${key}/reset`, 'overlap=0&expiry=keep'], [`${key}/end-overlap`, ''], [`${key}/disable`, ''], [`${key}/enable`, ''], [`${key}/delete`, 'revision=1&confirm=Eve'], ['/administrators', `user=${user.id}&preset=auditor`], [path, 'revision=1&preset=key_administrator'],
     [`${path}/remove`, ''], [`${path}/sessions/end`, ''], ['/settings', 'revision=1&name=Eve'],
   ]) {
     const answer = await send(window, 'POST', way, form)

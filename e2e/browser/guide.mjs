@@ -92,6 +92,31 @@ export async function takeGuide(browser, folder) {
     await page.getByText('The record is whole').waitFor()
     await take(page, 'verified')
     await show('settings', '/settings')
+
+    const create = async (name, type, expiry) => {
+      await page.goto('/api-keys/new')
+      await page.getByLabel('Name').fill(name)
+      await page.getByRole('radio', { name: new RegExp(`^${type}`) }).check()
+      await page.getByRole('radio', { name: new RegExp(`^${expiry}`) }).check()
+      await press('Create API key')
+      await page.getByRole('heading', { name: 'Your API key is ready' }).waitFor()
+      return (await page.locator('[data-kh-source]').innerText()).trim()
+    }
+    await show('api-key-new', '/api-keys/new')
+    await create('Tablets of the housekeeping', 'Shared Mobile', '30 days')
+    await create('Workstations of the front desk', 'Clients', '1 year')
+    await take(page, 'api-key-token')
+    await create('Payroll sync', 'Admin', '90 days')
+    await page.getByLabel('I stored it').check()
+    await press('Done')
+    await page.getByRole('heading', { name: 'Payroll sync' }).waitFor()
+    const key = new URL(page.url()).pathname
+    await show('api-key-reset', `${key}/reset`)
+    await page.getByLabel('1 hour').check()
+    await press('Reset API key')
+    await page.getByRole('heading', { name: 'The new token is ready' }).waitFor()
+    await show('api-key', key)
+    await show('api-keys', '/api-keys')
   } finally {
     await demo.stop()
   }

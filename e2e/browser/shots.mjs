@@ -94,6 +94,12 @@ async function lists(page, rows) {
   await take('account', '/account')
   await take('settings', '/settings')
   await take('search', '/search?q=a')
+  if (rows > 0) {
+    await page.goto('/api-keys')
+    await page.locator('tbody .kh-rowlink').first().click()
+    await page.waitForURL('**/api-keys/key_*')
+    await shoot(page, `api-key-${rows}`)
+  }
   await page.goto('/users')
   await page.locator('tbody .kh-rowlink').first().click()
   await page.waitForURL('**/users/user_*')
@@ -143,11 +149,7 @@ async function takeStates() {
     await page.waitForURL('**/activities/act_*')
     await shoot(page, 'activity')
 
-    await take('api-key-new', '/api-keys/new')
-    await page.getByLabel('Name').fill('Payroll sync')
-    await press('Create API key')
-    await page.getByRole('heading', { name: 'Your API key is ready' }).waitFor()
-    await shoot(page, 'api-key-token')
+    await apiKeys(page, demo)
 
     await take('users', '/users')
     await take('users-nothing', '/users?q=zzz')
@@ -246,6 +248,69 @@ async function takeStates() {
   } finally {
     await demo.stop()
   }
+}
+
+/** Takes the pages of API keys. */
+async function apiKeys(page, demo) {
+  const press = (name) => page.locator('main').getByRole('button', { name }).last().click()
+  const take = async (name, path) => {
+    await page.goto(path)
+    await shoot(page, name)
+  }
+  const create = async (name, type, expiry, shot) => {
+    await page.goto('/api-keys/new')
+    await page.getByLabel('Name').fill(name)
+    await page.getByRole('radio', { name: new RegExp(`^${type}`) }).check()
+    await page.getByRole('radio', { name: new RegExp(`^${expiry}`) }).check()
+    if (shot) await shoot(page, shot)
+    await press('Create API key')
+    await page.getByRole('heading', { name: 'Your API key is ready' }).waitFor()
+    return (await page.locator('[data-kh-source]').innerText()).trim()
+  }
+  const call = (token, path, body) => fetch(new URL(path, demo.url), {
+    method: body ? 'POST' : 'GET', body: body && JSON.stringify(body), headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+  })
+  await take('api-key-new', '/api-keys/new')
+  await create('Tablets of the housekeeping', 'Shared Mobile', '30 days')
+  await create('Workstations of the front desk, Hamburg and Bremen', 'Clients', '1 year', 'api-key-new-clients')
+  await shoot(page, 'api-key-token')
+  await page.reload()
+  await page.getByRole('heading', { name: 'created already' }).waitFor()
+  await shoot(page, 'api-key-again')
+  const token = await create('Payroll sync', 'Admin', 'Never')
+  for (let i = 0; i < 40; i++) await call(token, '/api/v1/me')
+  await call(token, '/api/v1/api-keys', { name: 'Nightly export', type: 'admin', permissions: ['users.read'] })
+  await page.getByLabel('I stored it').check()
+  await press('Done')
+  await page.getByRole('heading', { name: 'Payroll sync' }).waitFor()
+  const key = new URL(page.url()).pathname
+  await page.goto(`${key}?tab=usage`)
+  while (!(await page.getByRole('heading', { name: 'Requests per day' }).isVisible())) { // uses are written twice a minute
+    await page.waitForTimeout(1000)
+    await page.reload()
+  }
+  await shoot(page, 'api-key-usage')
+  await take('api-key-made', `${key}?tab=made`)
+  await take('api-key-activities', `${key}?tab=activities`)
+  for (const act of ['edit', 'disable', 'delete', 'reset']) await take(`api-key-${act}`, `${key}/${act}`)
+  await page.getByLabel('1 hour').check()
+  await press('Reset API key')
+  await page.getByRole('heading', { name: 'The new token is ready' }).waitFor()
+  await shoot(page, 'api-key-reset-token')
+  await take('api-key', key)
+  await page.goto('/api-keys?q=tablets')
+  await page.locator('tbody .kh-rowlink').click()
+  await page.waitForURL('**/api-keys/key_*')
+  await shoot(page, 'api-key-mobile')
+  await take('api-key-reset-other', `${new URL(page.url()).pathname}/reset`)
+  await take('api-keys', '/api-keys')
+  await take('api-keys-nothing', '/api-keys?ends=before&before=2020-01-01&used=since')
+  await page.goto('/api-keys')
+  await shoot(page, 'api-keys-menu', async () => {
+    await page.keyboard.press('Escape')
+    await page.getByRole('button', { name: 'More for Payroll sync' }).click()
+  })
+  await page.keyboard.press('Escape')
 }
 
 /** Takes the app, as somebody who is to become an administrator. */

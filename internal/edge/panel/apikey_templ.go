@@ -168,7 +168,7 @@ func apiKeyFilterForm(p apiKeysView) templ.Component {
 			templ_7745c5c3_Var6 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<form class=\"kh-filters is-many\" method=\"get\" action=\"/api-keys\" role=\"search\" hx-get=\"/api-keys\" hx-trigger=\"input delay:200ms, change, submit\" hx-target=\"#api-keys\" hx-select=\"#api-keys\" hx-swap=\"outerHTML\" hx-replace-url=\"true\" hx-sync=\"this:replace\" hx-indicator=\"#api-keys\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<form class=\"kh-filters is-many is-tight\" method=\"get\" action=\"/api-keys\" role=\"search\" hx-get=\"/api-keys\" hx-trigger=\"input delay:200ms, change, submit\" hx-target=\"#api-keys\" hx-select=\"#api-keys\" hx-swap=\"outerHTML\" hx-replace-url=\"true\" hx-sync=\"this:replace\" hx-indicator=\"#api-keys\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
