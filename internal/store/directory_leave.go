@@ -127,6 +127,8 @@ func (t *Tx) CountSessionsOf(ctx context.Context, w id.Workspace, u id.User, now
 func (t *Tx) ListCreatedAPIKeys(ctx context.Context, w id.Workspace, u id.User, now time.Time, limit int) ([]apikey.Key, error) {
 	return collect(ctx, t, scanAPIKey, `
 		WITH RECURSIVE made (id) AS (
+			SELECT id FROM apikey WHERE workspace = $1 AND creator_user = $2
+			UNION
 			SELECT id FROM apikey WHERE workspace = $1 AND created_by_id = $2
 			UNION
 			SELECT c.id FROM made m JOIN apikey c ON c.workspace = $1 AND c.created_by_id = m.id
@@ -139,6 +141,8 @@ func (t *Tx) ListCreatedAPIKeys(ctx context.Context, w id.Workspace, u id.User, 
 func (t *Tx) CountCreatedAPIKeys(ctx context.Context, w id.Workspace, u id.User, now time.Time) (int, error) {
 	n, err := t.number(ctx, `
 		WITH RECURSIVE made (id) AS (
+			SELECT id FROM apikey WHERE workspace = $1 AND creator_user = $2
+			UNION
 			SELECT id FROM apikey WHERE workspace = $1 AND created_by_id = $2
 			UNION
 			SELECT c.id FROM made m JOIN apikey c ON c.workspace = $1 AND c.created_by_id = m.id

@@ -39,6 +39,31 @@ func (t *Tx) ListExpiringAPIKeys(ctx context.Context, w id.Workspace, now, befor
 		w, millis(now), millis(before), limit)
 }
 
+// ListLeakedAPIKeys satisfies overview.Tx.
+func (t *Tx) ListLeakedAPIKeys(ctx context.Context, w id.Workspace, limit int) ([]overview.Leaked, error) {
+	return collect(ctx, t, func(row scanner) (k overview.Leaked, err error) {
+		err = row.Scan(&k.ID, &k.Name)
+		return k, err
+	}, `SELECT id, name FROM apikey WHERE workspace = $1 AND leaked_at > 0 ORDER BY leaked_at DESC, id DESC LIMIT $2`, w, limit)
+}
+
+// CountAPIKeysLeftBehind satisfies overview.Tx. Keys may be many and who made them
+// are few: those are found by hopping along their index, then asked for one by one.
+func (t *Tx) CountAPIKeysLeftBehind(ctx context.Context, w id.Workspace, now time.Time, limit int) (int64, error) {
+	return t.number(ctx, `
+		WITH RECURSIVE creator (id) AS (
+			SELECT MIN(creator_user) FROM apikey WHERE workspace = $1 AND creator_user > ''
+			UNION ALL
+			SELECT (SELECT MIN(k.creator_user) FROM apikey k WHERE k.workspace = $1 AND k.creator_user > c.id) FROM creator c WHERE c.id IS NOT NULL
+		)
+		SELECT COUNT(*) FROM (
+			SELECT 1 FROM creator c CROSS JOIN apikey k
+			WHERE c.id IS NOT NULL AND k.workspace = $1 AND k.creator_user = c.id AND k.disabled_at = 0 AND k.ends_at > $2
+				AND NOT EXISTS (SELECT 1 FROM signin_administrator a WHERE a.workspace = $1 AND a.user_id = c.id)
+				AND NOT EXISTS (SELECT 1 FROM directory_user u WHERE u.workspace = $1 AND u.id = c.id AND u.suspended_at <> 0)
+			LIMIT $3) AS left_behind`, w, millis(now), limit)
+}
+
 // ListUnconfirmedAdministrators satisfies overview.Tx. Administrators are few, and
 // passkeys that nobody has to confirm may be many: it is looked up from the former.
 // (CROSS JOIN keeps SQLite to the order in which the tables stand.)
@@ -57,7 +82,7 @@ func (t *Tx) ListSuspendedCreators(ctx context.Context, w id.Workspace, now time
 		SELECT u.id, u.first_name, u.last_name, u.email, COUNT(*)
 		FROM apikey k CROSS JOIN directory_user u
 		WHERE k.workspace = $1 AND k.disabled_at = 0 AND k.ends_at > $2
-			AND u.workspace = $1 AND u.id = k.created_by_id AND u.suspended_at <> 0
+			AND u.workspace = $1 AND u.id = k.creator_user AND u.suspended_at <> 0
 		GROUP BY u.id, u.first_name, u.last_name, u.email, u.name_fold ORDER BY u.name_fold, u.id LIMIT $3`, w, millis(now), limit)
 }
 

@@ -39,6 +39,11 @@ type Attention struct {
 	WaitingPasskeys  []Person   // administrators with unconfirmed passkeys; needs administrators.read
 	SuspendedCreator []Person   // suspended, but API keys they created work; needs users.read and api_keys.read
 	DeadMessages     int64      // mails given up in the last seven days, DeadLimit at the most; needs workspace.read
+	LeakedAPIKeys    []Leaked   // reported as leaked and not enabled since; needs api_keys.read
+	// CreatorLeft is how many API keys still work of people who were deleted or are no
+	// administrators any more, CreatorLeftLimit at the most; of suspended ones says
+	// SuspendedCreator. It needs api_keys.read.
+	CreatorLeft int64
 }
 
 // Expiring is an API key that ends soon.
@@ -46,6 +51,12 @@ type Expiring struct {
 	ID        id.APIKey
 	Name      string
 	ExpiresAt time.Time
+}
+
+// Leaked is an API key that was reported as leaked.
+type Leaked struct {
+	ID   id.APIKey
+	Name string
 }
 
 // Person is a user who is in a list with a number.
@@ -58,10 +69,11 @@ type Person struct {
 // ExpiringWithin is how long before its end an API key needs attention.
 const ExpiringWithin = 30 * 24 * time.Hour
 
-// AttentionLimit and DeadLimit bound what is listed and counted.
+// AttentionLimit, DeadLimit and CreatorLeftLimit bound what is listed and counted.
 const (
-	AttentionLimit = 5
-	DeadLimit      = 100
+	AttentionLimit   = 5
+	DeadLimit        = 100
+	CreatorLeftLimit = 100
 )
 
 const (
@@ -140,6 +152,12 @@ func loginTrend(ctx context.Context, t Tx, w id.Workspace, last Range) (*LoginTr
 func attention(ctx context.Context, t Tx, w id.Workspace, can func(auth.Permission) bool, now time.Time) (out Attention, err error) {
 	if can(auth.APIKeysRead) {
 		if out.ExpiringAPIKeys, err = t.ListExpiringAPIKeys(ctx, w, now, now.Add(ExpiringWithin), AttentionLimit); err != nil {
+			return Attention{}, err
+		}
+		if out.LeakedAPIKeys, err = t.ListLeakedAPIKeys(ctx, w, AttentionLimit); err != nil {
+			return Attention{}, err
+		}
+		if out.CreatorLeft, err = t.CountAPIKeysLeftBehind(ctx, w, now, CreatorLeftLimit); err != nil {
 			return Attention{}, err
 		}
 	}

@@ -34,8 +34,14 @@ type Tx interface {
 	// ListUnconfirmedAdministrators lists at most limit administrators with a
 	// passkey that waits for confirmation, with how many wait.
 	ListUnconfirmedAdministrators(ctx context.Context, w id.Workspace, limit int) ([]Person, error)
+	// ListLeakedAPIKeys lists at most limit keys that were reported as leaked and not
+	// enabled since, the last reported first.
+	ListLeakedAPIKeys(ctx context.Context, w id.Workspace, limit int) ([]Leaked, error)
+	// CountAPIKeysLeftBehind counts keys that still work of people who were deleted or
+	// are no administrators any more, limit at the most; not of suspended ones.
+	CountAPIKeysLeftBehind(ctx context.Context, w id.Workspace, now time.Time, limit int) (int64, error)
 	// ListSuspendedCreators lists at most limit suspended users who created API keys
-	// that still work, with how many do.
+	// that still work, themselves or with keys of theirs, with how many do.
 	ListSuspendedCreators(ctx context.Context, w id.Workspace, now time.Time, limit int) ([]Person, error)
 	// CountDeadMessages counts the messages that were given up since a moment, limit
 	// at the most.

@@ -13,6 +13,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
+	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/store"
 	"github.com/keyhold/keyhold/internal/store/storetest"
@@ -262,7 +263,11 @@ func TestDashboard_attention(t *testing.T) {
 		}
 		key := func(name string, expires int64, creator id.User) {
 			k := storetest.APIKey(t, d.Store, r.w, auth.UsersRead)
-			storetest.Exec(t, d, `UPDATE apikey SET name = $2, expires_at = $3, ends_at = CASE WHEN $3 = 0 THEN ends_at ELSE $3 END, created_by_id = $4 WHERE id = $1`, string(k.APIKey), name, expires, string(creator))
+			ends := expires
+			if expires == 0 {
+				ends = apikey.Never().UnixMilli()
+			}
+			storetest.Exec(t, d, `UPDATE apikey SET name = $2, expires_at = $3, ends_at = $5, created_by_id = $4, creator_user = $4 WHERE id = $1`, string(k.APIKey), name, expires, string(creator), ends)
 		}
 		gone, quiet := storetest.User(t, d.Store, r.w, "gone"), storetest.User(t, d.Store, r.w, "quiet")
 		storetest.Exec(t, d, `UPDATE directory_user SET suspended_at = 1 WHERE id IN ($1, $2)`, string(gone.ID), string(quiet.ID))
@@ -274,6 +279,18 @@ func TestDashboard_attention(t *testing.T) {
 		key("never", 0, gone.ID)
 		key("disabled", now.UnixMilli()+1000, quiet.ID)
 		storetest.Exec(t, d, `UPDATE apikey SET disabled_at = 1 WHERE name = 'disabled' AND workspace = $1`, string(r.w))
+		// Reported as leaked, one of them and more than are shown; and left behind.
+		for i := range overview.AttentionLimit + 1 {
+			name := fmt.Sprint("leaked ", i)
+			key(name, now.UnixMilli(), owner.User)
+			storetest.Exec(t, d, `UPDATE apikey SET leaked_at = $3, disabled_at = 1 WHERE name = $2 AND workspace = $1`, string(r.w), name, 1000+i)
+		}
+		former := storetest.User(t, d.Store, r.w, "former") // no administrator
+		for _, creator := range []id.User{"user_deleted", "user_deleted", former.ID} {
+			key("left behind", 0, creator)
+		}
+		key("over", now.UnixMilli(), "user_deleted")
+		key("of the system", 0, "")
 		for i, u := range []id.User{owner.User, owner.User, gone.ID} { // gone is no administrator
 			storetest.Exec(t, d, `INSERT INTO signin_passkey (id, workspace, user_id, credential_id, record, name, created_at, last_used_at)
 				VALUES ($1, $2, $3, $4, $5, '', 1, 0)`, fmt.Sprint("psk_", i, r.w), string(r.w), string(u), []byte(fmt.Sprint(i, r.w)), []byte("x"))
@@ -300,6 +317,18 @@ func TestDashboard_attention(t *testing.T) {
 		if want := []overview.Person{{ID: gone.ID, Name: "gone Example", N: 3}}; !cmp.Equal(got.SuspendedCreator, want) {
 			t.Errorf("SuspendedCreator = %+v, want %+v", got.SuspendedCreator, want)
 		}
+		var leaked []string
+		for _, k := range got.LeakedAPIKeys {
+			if leaked = append(leaked, k.Name); k.ID == "" {
+				t.Errorf("%s has no id", k.Name)
+			}
+		}
+		if !slices.Equal(leaked, []string{"leaked 5", "leaked 4", "leaked 3", "leaked 2", "leaked 1"}) {
+			t.Errorf("LeakedAPIKeys = %q, want the five reported last, the last first", leaked)
+		}
+		if got.CreatorLeft != 3 {
+			t.Errorf("CreatorLeft = %d, want 3: of who was deleted or is no administrator, not of who is suspended", got.CreatorLeft)
+		}
 		if got.DeadMessages != 1 {
 			t.Errorf("DeadMessages = %d, want 1", got.DeadMessages)
 		}
@@ -307,8 +336,8 @@ func TestDashboard_attention(t *testing.T) {
 		for _, p := range auth.All() {
 			one := r.dashboard(t, storetest.Administrator(t, d.Store, r.w, string(p), p))
 			a := one.Attention
-			has := []bool{one.People != nil, one.Logins != nil, len(a.ExpiringAPIKeys) > 0, len(a.WaitingPasskeys) > 0, len(a.SuspendedCreator) > 0, a.DeadMessages > 0}
-			want := []bool{p == auth.UsersRead, p == auth.ActivitiesRead, p == auth.APIKeysRead, p == auth.AdministratorsRead, false, p == auth.WorkspaceRead}
+			has := []bool{one.People != nil, one.Logins != nil, len(a.ExpiringAPIKeys) > 0, len(a.WaitingPasskeys) > 0, len(a.SuspendedCreator) > 0, a.DeadMessages > 0, len(a.LeakedAPIKeys) > 0, a.CreatorLeft > 0}
+			want := []bool{p == auth.UsersRead, p == auth.ActivitiesRead, p == auth.APIKeysRead, p == auth.AdministratorsRead, false, p == auth.WorkspaceRead, p == auth.APIKeysRead, p == auth.APIKeysRead}
 			if !slices.Equal(has, want) {
 				t.Errorf("with %s: %v, want %v", p, has, want)
 			}
