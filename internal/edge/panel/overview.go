@@ -135,6 +135,9 @@ func attentionItems(v visit, a overview.Attention) []attentionItem {
 	for _, u := range a.SuspendedCreator {
 		out = append(out, attentionItem{Icon: "user-off", Text: suspendedText(u.Name, u.N), Path: apiKeysLeftPath()})
 	}
+	for _, k := range a.LeakedAPIKeys {
+		out = append(out, attentionItem{Icon: "alert-triangle", Text: leakedKeyText(k.Name), Path: apiKeyPath(k.ID)})
+	}
 	for _, k := range a.ExpiringAPIKeys {
 		out = append(out, attentionItem{Icon: "key", Text: expiringText(k.Name), When: v.moment(k.ExpiresAt), Path: apiKeyPath(k.ID)})
 	}

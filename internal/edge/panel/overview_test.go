@@ -34,6 +34,7 @@ func (w *world) full() {
 		People: &overview.People{Total: 1234, Change: 3, Groups: 6, ByStatus: overview.UsersByStatus{NotInvited: 200, Pending: 34, Active: 990, Suspended: 10}},
 		Logins: logins,
 		Attention: overview.Attention{
+			LeakedAPIKeys:    []overview.Leaked{{ID: "key_01h455vb4pex5vsknk084sn02w", Name: "Workstations"}},
 			ExpiringAPIKeys:  []overview.Expiring{{ID: "key_1", Name: "Payroll <sync>", ExpiresAt: now().AddDate(0, 0, 12)}},
 			WaitingPasskeys:  []overview.Person{{ID: grace, Name: "Grace Hopper", N: 1}, {ID: ada, Name: "Ada Lovelace", N: 2}},
 			SuspendedCreator: []overview.Person{{ID: grace, Name: "Grace Hopper", N: 3}},

@@ -72,6 +72,9 @@ func chartText(total, most int64, day string) string {
 // expiringText is what is said of an API key that ends soon, before when it does.
 func expiringText(name string) string { return "API key “" + name + "” expires" }
 
+// leakedKeyText is what is said of an API key that was reported.
+func leakedKeyText(name string) string { return "API key “" + name + "” was reported as leaked" }
+
 func waitingText(name string, n int64) string {
 	if n == 1 {
 		return name + ": a passkey waits for confirmation"

@@ -295,7 +295,8 @@ func (s *Service) Delete(ctx context.Context, by auth.Caller, key id.APIKey, des
 // Reset gives an Admin key a new token, which is shown this once; the old one is
 // refused everywhere from the moment Reset returns or, with an overlap, when that
 // ends, and may not manage API keys meanwhile. A second reset ends the overlap of the
-// first. Keys of other types answer a Conflict: their clients are enrolled under the
+// first. A disabled key stays disabled, has no overlap, and counts as leaked no more:
+// reset a leaked key, then enable it. Keys of other types answer a Conflict: their clients are enrolled under the
 // token. The caller needs all permissions and, if a person, a fresh passkey. Owners
 // and the key's creator are told by e-mail.
 func (s *Service) Reset(ctx context.Context, by auth.Caller, key id.APIKey, r Renewal) (Key, token.Token, error) {
@@ -307,9 +308,6 @@ func (s *Service) Reset(ctx context.Context, by auth.Caller, key id.APIKey, r Re
 		}
 		if f := mayIssue(by, Admin, a.standing, a.now); f != nil {
 			return a.refuse(ctx, f)
-		}
-		if !a.old.DisabledAt.IsZero() {
-			return Key{}, fault.Conflict("api_key_disabled", "This key is disabled: enable it before you reset it."), nil
 		}
 		maxDays, err := a.t.APIKeyMaxDays(ctx, by.Workspace)
 		if err != nil {
@@ -340,6 +338,10 @@ func (r Renewal) apply(old Key, maxDays int, now time.Time) (Key, *fault.Error) 
 	var c checker
 	k := old
 	k.IssuedAt = now
+	k.LeakedAt = time.Time{}
+	if r.Overlap > 0 && !old.DisabledAt.IsZero() {
+		c.wrong("overlap_minutes", "must be 0: the key is disabled, and so is its old token")
+	}
 	if r.Overlap < 0 || r.Overlap > MaxOverlap {
 		c.wrong("overlap_minutes", "must be between 0 and "+strconv.Itoa(int(MaxOverlap/time.Minute)))
 	}

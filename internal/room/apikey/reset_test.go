@@ -305,9 +305,18 @@ func TestReset_ofADisabledKey(t *testing.T) {
 	if _, _, err := h.Disable(t.Context(), h.by, k.ID, false); err != nil {
 		t.Fatal(err)
 	}
-	_, secret, err := h.Reset(t.Context(), h.by, k.ID, apikey.Renewal{})
-	if f := storetest.Fault(t, err, "api_key_disabled"); f.Kind != fault.KindConflict || !secret.Secret().IsEmpty() || h.works(t, text, apikey.Admin) {
-		t.Errorf("Reset() of a disabled key: kind %d, want a conflict and no token", f.Kind)
+	_, _, err := h.Reset(t.Context(), h.by, k.ID, apikey.Renewal{Overlap: time.Hour})
+	storetest.Refused(t, err, "invalid_fields")
+	if err := h.ReportLeaked(t.Context(), nobody(), text); err != nil {
+		t.Fatal(err)
+	}
+	_, renewed := h.reset(t, k, apikey.Renewal{})
+	if h.works(t, text, apikey.Admin) || h.works(t, renewed, apikey.Admin) {
+		t.Error("a token of a disabled key works")
+	}
+	k, err = h.Enable(t.Context(), h.by, k.ID)
+	if err != nil || h.works(t, text, apikey.Admin) || !h.works(t, renewed, apikey.Admin) || !k.LeakedAt.IsZero() || k.Retiring.TokenID != "" {
+		t.Errorf("enabled after the reset (%v): want the new token alone to work, and nothing of a leak: %+v", err, k)
 	}
 }
 
