@@ -103,8 +103,7 @@ func benchmarkKeys(b *testing.B, binary string, n int, empty, throughHuma *proce
 	dir := b.TempDir()
 	tokens := manyKeys(b, dir, n)
 
-	k := startProcess(b, os.Args[0], "KEYHOLD_BENCH_FLOOR=keyhold")
-	_ = binary
+	k := startProcess(b, binary, "", "serve", "--data", dir, "--api-rate", "6000")
 	b.ReportMetric(k.boot.Seconds()*1000, "ms-to-ready")
 	cold := k.times(b, tokens, 200)
 	b.ReportMetric(float64(cold[len(cold)/2].Microseconds()), "µs-cold-median")

@@ -1,6 +1,11 @@
 package store
 
-import "context"
+import (
+	"context"
+	"database/sql"
+
+	"github.com/keyhold/keyhold/internal/store/migrations"
+)
 
 // Queued says how many writers wait for their turn on SQLite.
 func Queued(s *Store) int { return len(lite(s).queue) }
@@ -24,3 +29,17 @@ func (t *Tx) Text(ctx context.Context, query string, args ...any) (string, error
 
 // PostTerms writes the postings that are missing, as the step that brings them does.
 func PostTerms(ctx context.Context, s *Store) error { return s.postTerms(ctx) }
+
+// MigrateTo takes the steps up to one of them over db, which is of the engine.
+func MigrateTo(ctx context.Context, engine string, db *sql.DB, step int64) error {
+	dialect, steps := sqliteDialect, migrations.SQLite
+	if engine == "postgres" {
+		dialect, steps = postgresDialect, migrations.Postgres
+	}
+	p, err := provider(dialect, db, steps)
+	if err != nil {
+		return err
+	}
+	_, err = p.UpTo(ctx, step)
+	return err
+}

@@ -17,9 +17,11 @@ import (
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/tx"
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/flow/leave"
+	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
@@ -47,6 +49,122 @@ func latchRaces() []latchRace {
 	}
 }
 
+// latchOutcome is an invariant that a latch keeps whoever of two at once wins.
+type latchOutcome struct {
+	name string
+	// enter returns what the two of one round do, and what is wrong afterwards, "" for
+	// nothing.
+	enter func(t *testing.T, s *store.Store, latched bool) ([2]func() error, func() string)
+}
+
+func latchOutcomes() []latchOutcome {
+	return []latchOutcome{
+		{"no key of who was stopped, by the person", raceStopped(false)},
+		{"no key of who was stopped, by a key of theirs", raceStopped(true)},
+		{"no key outlives the workspace's limit", raceLimit},
+	}
+}
+
+func apikeysOf(s *store.Store, latched bool) *apikey.Service {
+	run := store.For[apikey.Tx](s)
+	if !latched {
+		run = unlatched[apikey.Tx]{run, func(t apikey.Tx) apikey.Tx { return apikeyUnlatched{t} }}
+	}
+	return apikey.New(apikey.Config{
+		Store: run, Clock: clock.NewManual(storetest.Start()), Peppers: apikey.Peppers{Current: 1, Known: map[int]secret.Bytes{1: secret.FromString("pepper")}},
+	})
+}
+
+// raceStopped suspends a person and disables what they made, while they make a key,
+// or a key of theirs makes one. Nothing that they made may work afterwards.
+func raceStopped(byKey bool) func(t *testing.T, s *store.Store, latched bool) ([2]func() error, func() string) {
+	return func(t *testing.T, s *store.Store, latched bool) ([2]func() error, func() string) {
+		w := storetest.Workspace(t, s)
+		storetest.Administrator(t, s, w, "stays")
+		by := storetest.Administrator(t, s, w, "goes")
+		person, keys := by.User, apikeysOf(s, latched)
+		if byKey {
+			k, token, err := keys.Create(t.Context(), by, apikey.NewKey{Name: "Maker", Type: apikey.Admin})
+			if err != nil {
+				t.Fatal(err)
+			}
+			by = auth.Caller{Kind: auth.APIKey, Workspace: w, APIKey: k.ID, Token: token.ID, Name: k.Name}
+		}
+		run := store.For[leave.Tx](s)
+		if !latched {
+			run = unlatched[leave.Tx]{run, func(t leave.Tx) leave.Tx { return leaveUnlatched{t} }}
+		}
+		flow := leave.New(run, clock.NewManual(storetest.Start()))
+		stop := func() error {
+			_, err := flow.Suspend(t.Context(), auth.Job(w, "race"), person, leave.Options{DisableCreatedAPIKeys: true})
+			return err
+		}
+		create := func() error {
+			_, _, err := keys.Create(t.Context(), by, apikey.NewKey{Name: "Late", Type: apikey.Clients})
+			if f, ok := fault.As(err); ok && f.Kind == fault.KindUnauthenticated {
+				return nil // it came too late
+			}
+			return err
+		}
+		return [2]func() error{stop, create}, func() string { return working(t, s, w, person) }
+	}
+}
+
+// working names a key of the person that works.
+func working(t *testing.T, s *store.Store, w id.Workspace, person id.User) (name string) {
+	storetest.Read(t, s, func(ctx context.Context, tx *store.Tx) error {
+		list, err := tx.ListCreatedAPIKeys(ctx, w, person, storetest.Start(), 1)
+		if len(list) > 0 {
+			name = list[0].Name + " works, which was made by who was stopped"
+		}
+		return err
+	})
+	return name
+}
+
+// raceLimit sets a limit while a key is made.
+func raceLimit(t *testing.T, s *store.Store, latched bool) ([2]func() error, func() string) {
+	w, days := storetest.Workspace(t, s), 10
+	by, room, keys := auth.Job(w, "race"), directoryOf(s, latched), apikeysOf(s, latched)
+	limit := func() error {
+		_, err := room.UpdateWorkspace(t.Context(), by, directory.Settings{APIKeyMaxDays: &days}, 0)
+		return err
+	}
+	create := func() error {
+		_, _, err := keys.Create(t.Context(), by, apikey.NewKey{Name: "Late", Type: apikey.Clients})
+		return err
+	}
+	return [2]func() error{limit, create}, func() string {
+		p, err := keys.List(t.Context(), by, apikey.Query{})
+		if err != nil || len(p.Items) != 1 {
+			return fmt.Sprintf("%d keys (%v), want 1", len(p.Items), err)
+		}
+		if end := storetest.Start().AddDate(0, 0, days); p.Items[0].EndsAt.After(end) {
+			return fmt.Sprintf("the key ends at %v, after the limit's %v", p.Items[0].EndsAt, end)
+		}
+		return ""
+	}
+}
+
+// both runs the two of a round at once and says what is wrong afterwards.
+func both(enter [2]func() error, wrong func() string) string {
+	begin := make(chan struct{})
+	var errs [2]error
+	var running sync.WaitGroup
+	for i, fn := range enter {
+		running.Go(func() {
+			<-begin
+			errs[i] = fn()
+		})
+	}
+	close(begin)
+	running.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		return err.Error()
+	}
+	return wrong()
+}
+
 // unlatched runs transactions over storage whose latches do nothing.
 type unlatched[T any] struct {
 	tx.Runner[T]
@@ -62,12 +180,14 @@ type (
 	joinUnlatched      struct{ join.Tx }
 	leaveUnlatched     struct{ leave.Tx }
 	signinUnlatched    struct{ signin.Tx }
+	apikeyUnlatched    struct{ apikey.Tx }
 )
 
 func (directoryUnlatched) Latch(context.Context, string) error { return nil }
 func (joinUnlatched) Latch(context.Context, string) error      { return nil }
 func (leaveUnlatched) Latch(context.Context, string) error     { return nil }
 func (signinUnlatched) Latch(context.Context, string) error    { return nil }
+func (apikeyUnlatched) Latch(context.Context, string) error    { return nil }
 
 func signinOf(s *store.Store, latched bool) *signin.Service {
 	run := store.For[signin.Tx](s)
@@ -246,6 +366,42 @@ func TestLatches_areNeeded(t *testing.T) {
 				}
 			}
 			t.Errorf("nothing broke in %d rounds without the latch %s, want the race to show", rounds, r.latch)
+		})
+	}
+}
+
+// However the two of a round meet, the invariant holds afterwards.
+func TestLatches_keepOutcomes(t *testing.T) {
+	rounds := 60
+	if testing.Short() {
+		rounds = 15
+	}
+	onEach(t, func(t *testing.T, open storetest.Opener) {
+		s := open(t).Store
+		for _, r := range latchOutcomes() {
+			t.Run(r.name, func(t *testing.T) {
+				for round := range rounds {
+					if wrong := both(r.enter(t, s, true)); wrong != "" {
+						t.Fatalf("round %d: %s", round, wrong)
+					}
+				}
+			})
+		}
+	})
+}
+
+func TestLatches_areNeededForOutcomes(t *testing.T) {
+	s := storetest.OpenPostgres(t)
+	for _, r := range latchOutcomes() {
+		t.Run(r.name, func(t *testing.T) {
+			const rounds = 1000
+			for round := range rounds {
+				if wrong := both(r.enter(t, s, false)); wrong != "" {
+					t.Logf("round %d: %s", round, wrong)
+					return
+				}
+			}
+			t.Errorf("nothing broke in %d rounds without the latch /owners, want the race to show", rounds)
 		})
 	}
 }

@@ -109,6 +109,11 @@ func (s *Service) UpdateWorkspace(ctx context.Context, by auth.Caller, c Setting
 	var w Workspace
 	attempt := activity.Attempt{Action: "workspace.update", Need: auth.WorkspaceWrite, Target: activity.Party{Type: "workspace", ID: string(by.Workspace)}}
 	err := s.gate.Write(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
+		if c.APIKeyMaxDays != nil { // no key is made meanwhile by the limit before
+			if err := t.Latch(ctx, string(by.Workspace)+"/owners"); err != nil {
+				return nil, err
+			}
+		}
 		old, err := ownWorkspace(ctx, t, by)
 		if err != nil {
 			return nil, err

@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/outbox"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/store"
@@ -415,4 +417,53 @@ func dueWarnings(t *testing.T, d Database) {
 	if took != 1 || slices.Contains(due(Start().Add(time.Minute), 10), "k5") {
 		t.Errorf("%d took the warning, want 1, and it is not due any more", took)
 	}
+}
+
+func keyWatchers(t *testing.T, d Database) {
+	w := Workspace(t, d.Store)
+	owner := Administrator(t, d.Store, w, "owner")
+	writer := Administrator(t, d.Store, w, "writer", auth.APIKeysWrite)
+	reader := Administrator(t, d.Store, w, "reader", auth.APIKeysRead, auth.UsersWrite)
+	plain := User(t, d.Store, w, "plain")
+	away := Administrator(t, d.Store, w, "away")
+	Administrator(t, d.Store, Workspace(t, d.Store), "elsewhere")
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.SuspendUser(ctx, w, away.User, Start()) })
+	Exec(t, d, `UPDATE directory_user SET language = 'de', timezone = 'Europe/Berlin' WHERE id = $1`, string(owner.User))
+	emails := func(list []outbox.Recipient) string {
+		var out []string
+		for _, r := range list {
+			out = append(out, strings.TrimSuffix(r.Email, "@example.org"))
+		}
+		slices.Sort(out)
+		return strings.Join(out, " ")
+	}
+	Read(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+		for and, want := range map[id.User][2]string{
+			"":            {"owner writer", "away owner"},
+			owner.User:    {"owner writer", "away owner"},
+			writer.User:   {"owner writer", "away owner writer"},
+			reader.User:   {"owner reader writer", "away owner reader"},
+			plain.ID:      {"owner writer", "away owner"}, // no administrator
+			away.User:     {"owner writer", "away owner"},
+			"user_absent": {"owner writer", "away owner"},
+		} {
+			watchers, name, err := tx.ListKeyWatchers(ctx, w, and)
+			if err != nil || name != "Harbour" || emails(watchers) != want[0] {
+				t.Errorf("ListKeyWatchers(%s) = %q of %q (%v), want %q", and, emails(watchers), name, err, want[0])
+			}
+			owners, name, err := tx.ListKeyOwners(ctx, w, and)
+			if err != nil || name != "Harbour" || emails(owners) != want[1] {
+				t.Errorf("ListKeyOwners(%s) = %q of %q (%v), want %q", and, emails(owners), name, err, want[1])
+			}
+		}
+		owners, _, err := tx.ListOwners(ctx, w)
+		if err != nil || emails(owners) != "away owner" {
+			t.Errorf("ListOwners() = %q (%v), want all owners", emails(owners), err)
+		}
+		watchers, _, err := tx.ListKeyWatchers(ctx, w, "")
+		if want := (outbox.Recipient{Email: "owner@example.org", Name: "owner Example", Language: "de", Timezone: "Europe/Berlin"}); err != nil || !slices.Contains(watchers, want) {
+			t.Errorf("ListKeyWatchers() = %+v (%v), want among them %+v", watchers, err, want)
+		}
+		return nil
+	})
 }
