@@ -27,7 +27,7 @@ type KeyBody struct {
 	CreatedAt        time.Time     `json:"created_at"`
 	CreatedBy        partyBody     `json:"created_by"`
 	IssuedAt         time.Time     `json:"issued_at" doc:"When the present token was made: at the creation, or at the last reset."`
-	LastUsed         *lastUsedBody `json:"last_used" doc:"Null for never. It is written at most a minute late."`
+	LastUsed         *lastUsedBody `json:"last_used" doc:"Null for never. It is written at most 30 seconds late."`
 	Retiring         *retiringBody `json:"retiring" doc:"The token that a reset leaves good for a while; null without one."`
 	DisabledAt       *time.Time    `json:"disabled_at" doc:"Null unless the key is disabled."`
 	ReportedLeakedAt *time.Time    `json:"reported_leaked_at" doc:"Null unless the token was reported as leaked."`

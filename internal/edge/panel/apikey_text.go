@@ -97,7 +97,7 @@ const (
 	textAPIKeyCreatedBy   = "created by"
 	textAPIKeyUsed        = "last used"
 	textAPIKeyLastUsed    = "Last used"
-	textAPIKeyUsedDelay   = "Uses are written within a minute."
+	textAPIKeyUsedDelay   = "Uses are written within half a minute."
 	textAPIKeyNotReset    = "Not for this type: devices are enrolled under the token, and a new one would cut all of them off. Create a second key, enrol them anew, then delete this one."
 	textAPIKeyByCommand   = "the server’s command line"
 	textAPIKeyOfWorkspace = "Limited by the workspace to "

@@ -13,7 +13,7 @@ import (
 )
 
 // UsageInterval is how often what was used is written.
-const UsageInterval = time.Minute
+const UsageInterval = 30 * time.Second
 
 // UsageDays is for how many days the usage of a key is kept.
 const UsageDays = 90
