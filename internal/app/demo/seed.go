@@ -11,7 +11,6 @@ import (
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/id"
-	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
@@ -96,18 +95,24 @@ type seeder struct {
 	groups map[string]id.Group
 	users  []directory.User
 	hands  []*hand // the owners', in the order of their appointment
+
+	workspace id.Workspace
+	origin    string
+	programs  []program
+	lent      id.Administrator // of who was an administrator for a while
 }
 
 // seed makes the demo's workspace and returns its id. The clock is at the present
 // again afterwards.
 func seed(ctx context.Context, a *app.App, c *clock.Shifted, origin string) (id.Workspace, error) {
-	s := &seeder{app: a, clock: c, random: rand.New(rand.NewPCG(7, 11)), start: c.Now(), groups: map[string]id.Group{}} //nolint:gosec // believable data, no secret
+	s := &seeder{app: a, clock: c, random: rand.New(rand.NewPCG(7, 11)), start: c.Now(), groups: map[string]id.Group{}, origin: origin} //nolint:gosec // believable data, no secret
 	c.Advance(-weeks * 7 * 24 * time.Hour)
 	f, err := a.Join.CreateWorkspace(ctx, auth.Job("", "demo"), "Harbour Hotel Group")
 	if err != nil {
 		return "", err
 	}
 	w := f.Workspace.ID
+	s.workspace = w
 	as := auth.Job(w, "command line")
 	for i, p := range append([]person{owner}, colleagues...) {
 		if _, err := a.Join.Appoint(ctx, as, directory.NewUser{
@@ -124,16 +129,22 @@ func seed(ctx context.Context, a *app.App, c *clock.Shifted, origin string) (id.
 		s.hands = append(s.hands, h)
 	}
 	s.pass(20 * time.Minute)
-	if err := s.fill(ctx, w); err != nil {
+	if err := s.fill(ctx); err != nil {
+		return "", err
+	}
+	if err := a.APIKeys.FlushUsage(ctx, auth.Job("", "demo")); err != nil {
 		return "", err
 	}
 	c.Advance(s.start.Sub(c.Now()))
 	return w, nil
 }
 
-func (s *seeder) fill(ctx context.Context, w id.Workspace) error {
+func (s *seeder) fill(ctx context.Context) error {
 	by, err := s.hands[0].signIn(ctx)
 	if err != nil {
+		return err
+	}
+	if err := s.issueKeys(ctx, by); err != nil {
 		return err
 	}
 	for _, g := range groups {
@@ -144,7 +155,7 @@ func (s *seeder) fill(ctx context.Context, w id.Workspace) error {
 		s.groups[g.name] = made.ID
 		s.pass(2 * time.Minute)
 	}
-	hr, err := s.importer(ctx, w)
+	hr, err := s.importer(ctx)
 	if err != nil {
 		return err
 	}
@@ -174,8 +185,7 @@ func (s *seeder) invite(ctx context.Context, by auth.Caller) error {
 		}
 		s.pass(time.Minute)
 	}
-	_, err := s.app.Leave.Suspend(ctx, by, s.users[16].ID, leave.Options{})
-	return err
+	return s.letGo(ctx, by)
 }
 
 // hire creates the user of one line.
@@ -194,18 +204,6 @@ func (s *seeder) hire(ctx context.Context, by auth.Caller, i int, line string) e
 	return err
 }
 
-// importer creates the key of the personnel system and returns the caller behind
-// it.
-func (s *seeder) importer(ctx context.Context, w id.Workspace) (auth.Caller, error) {
-	_, t, err := s.app.APIKeys.Create(ctx, auth.Job(w, "command line"), apikey.NewKey{
-		Name: "Personnel system", Type: apikey.Admin, Permissions: []string{string(auth.UsersRead), string(auth.UsersWrite)},
-	})
-	if err != nil {
-		return auth.Caller{}, err
-	}
-	return s.app.APIKeys.Verify(ctx, auth.Nobody("10.20.0.14", "personnel-sync/2.4", ""), t.Secret().ExposeString(), apikey.Admin)
-}
-
 // weeks lives through the time until yesterday: the owners sign in in turn and
 // mend records, the personnel system changes some, and tries once what it may not.
 func (s *seeder) weeks(ctx context.Context, hr auth.Caller) error {
@@ -220,6 +218,14 @@ func (s *seeder) weeks(ctx context.Context, hr auth.Caller) error {
 			u := s.users[s.random.IntN(len(s.users))]
 			phone := fmt.Sprintf("+49 40 5551 %03d", s.random.IntN(1000))
 			if _, err := s.app.Directory.Update(ctx, hr, u.ID, directory.Change{Phone: &phone}, 0); err != nil {
+				return err
+			}
+		}
+		if err := s.use(ctx); err != nil {
+			return err
+		}
+		if day == 5 {
+			if err := s.lend(ctx); err != nil {
 				return err
 			}
 		}

@@ -619,3 +619,44 @@ func TestService_otherWorkspace(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is done with a key and whoever is told, no token stands in a row: not in a
+// mail that waits, not in the record, not in what is kept of uses and withdrawals.
+func TestTokens_areNowhere(t *testing.T) {
+	h := cached(t)
+	k, first := h.issue(t, apikey.NewKey{Name: "R", Type: apikey.Admin, ExpiresAt: storetest.Start().Add(40 * day)})
+	_, second := h.reset(t, k, apikey.Renewal{Overlap: time.Hour})
+	_, third := h.reset(t, k, apikey.Renewal{Overlap: time.Hour})
+	_, client := h.issue(t, apikey.NewKey{Name: "C", Type: apikey.Clients, AllowedIPs: []string{"192.0.2.0/24"}})
+	texts := []string{first, second, third, client}
+	for _, text := range texts {
+		_, _ = h.Verify(t.Context(), nobody(), text, apikey.Admin)                                     // used, over, or of the wrong type
+		_, _ = h.Verify(t.Context(), auth.Nobody("2001:db8::1", "robot", "req"), text, apikey.Clients) // from elsewhere
+	}
+	if err := h.Repepper(t.Context(), server(), peppers(2, 1)); err != nil {
+		t.Fatal(err)
+	}
+	h.works(t, third, apikey.Admin)
+	h.flush(t)
+	h.clock.Advance(10 * day)
+	h.warn(t)
+	for _, text := range texts {
+		h.report(t, text)
+	}
+	kinds := map[string]bool{}
+	for _, m := range storetest.Messages(t, h.Store) {
+		kinds[m.Kind] = true
+	}
+	if got := names(kinds); got != "mail.api_key_created mail.api_key_expiring mail.api_key_leaked mail.api_key_reset" {
+		t.Errorf("mails wait of the kinds %s, want all that there are of API keys", got)
+	}
+	dump := storetest.Dump(t, h.Database)
+	for i, text := range texts {
+		hidden := text[strings.LastIndex(text, "_")+1:]
+		for what, canary := range map[string]string{"token": text, "secret": hidden, "secret without its sum": hidden[:32], "half of the secret": hidden[:16]} {
+			if strings.Contains(dump, canary) {
+				t.Errorf("the %s of token %d stands in the database", what, i)
+			}
+		}
+	}
+}
