@@ -25,6 +25,8 @@ bench: web build ## measure; figures and how to read them are in docs/performanc
 	$(GO) run ./cmd/keyhold-bench -binary bin/keyhold $(ARGS)
 	$(GO) test ./internal/store -run XXX -bench Write
 	$(GO) test ./internal/app -run XXX -bench Users -benchtime 50x -timeout 30m
+	$(GO) test ./internal/app -run XXX -bench Keys -benchtime 1x -timeout 30m
+	KEYHOLD_REVOCATIONS=100 $(GO) test ./e2e -count=1 -run Revocation -v -timeout 30m
 
 fuzz: ## run each fuzz target for FUZZ=30s
 	tools/fuzz.sh $(FUZZ)

@@ -1,10 +1,9 @@
-// Command bench measures a built keyhold from outside: what a request costs the
-// server in CPU time beside an empty net/http handler in the same run, how many
-// acts a second it commits, how much memory it takes and how fast it starts.
+// Command bench measures a built keyhold from outside: how many acts a second it
+// commits, how much memory it takes and how fast it starts. (What a request costs is
+// measured by BenchmarkKeys in internal/app.)
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +21,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,29 +29,11 @@ import (
 
 func main() {
 	binary := flag.String("binary", "bin/keyhold", "the keyhold to measure")
-	requests := flag.Int("requests", 20000, "requests a round")
-	rounds := flag.Int("rounds", 5, "rounds of each server, in turn")
-	clients := flag.Int("clients", 32, "clients at once")
-	empty := flag.String("empty", "", "serve the empty handler on this address (used by bench itself)")
 	flag.Parse()
 	log.SetFlags(0)
-	if *empty != "" {
-		serveEmpty(*empty)
-		return
-	}
-	if err := measure(*binary, *requests, *rounds, *clients); err != nil {
+	if err := measure(*binary); err != nil {
 		log.Fatal("bench: ", err)
 	}
-}
-
-// serveEmpty answers every request with a few bytes: the floor of net/http.
-func serveEmpty(address string) {
-	body := []byte(`{"ok":true}` + "\n")
-	s := &http.Server{Addr: address, ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(body) // the reader has gone
-	})}
-	log.Fatal(s.ListenAndServe())
 }
 
 // process is a server under measurement.
@@ -64,7 +44,7 @@ type process struct {
 	boot time.Duration // from exec to the first ready answer
 }
 
-func measure(binary string, requests, rounds, clients int) error {
+func measure(binary string) error {
 	fmt.Printf("machine: %d CPUs, %s, %s/%s\n", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	if err := measureStart(binary); err != nil {
 		return err
@@ -83,19 +63,14 @@ func measure(binary string, requests, rounds, clients int) error {
 	if err != nil {
 		return err
 	}
-	floor, err := startEmpty()
-	if err != nil {
-		return err
-	}
-	defer floor.stop()
-	if err := compare(k, floor, token, requests, rounds, clients); err != nil {
+	if err := throughput(k, token); err != nil {
 		return err
 	}
 	if memory, err = k.memory(); err != nil {
 		return err
 	}
 	fmt.Printf("memory after that load: %.1f MB\n", memory)
-	return throughput(k, token)
+	return nil
 }
 
 // measureStart starts a server on a data folder that exists already, several
@@ -132,14 +107,6 @@ func startKeyhold(binary string) (*process, error) {
 	return start(dir, exec.Command(binary, "serve", "--data", dir)) //nolint:gosec,noctx // the binary to measure; stopped by its owner
 }
 
-func startEmpty() (*process, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	return start("", exec.Command(self)) //nolint:gosec,noctx // this program; stopped by its owner
-}
-
 // start runs a server on a free port and waits until it answers.
 func start(dir string, cmd *exec.Cmd) (*process, error) {
 	var lc net.ListenConfig
@@ -152,16 +119,12 @@ func start(dir string, cmd *exec.Cmd) (*process, error) {
 		return nil, err
 	}
 	_, port, _ := strings.Cut(address, ":")
-	if dir == "" {
-		cmd.Args = append(cmd.Args, "-empty", address)
-	} else {
-		cmd.Args = append(cmd.Args, "--listen", address, "--public-url", "http://localhost:"+port)
-		logs, err := os.Create(filepath.Join(dir, "bench.log")) //nolint:gosec // our own folder
-		if err != nil {
-			return nil, err
-		}
-		cmd.Stderr = logs
+	cmd.Args = append(cmd.Args, "--listen", address, "--public-url", "http://localhost:"+port, "--api-rate", "0")
+	logs, err := os.Create(filepath.Join(dir, "bench.log")) //nolint:gosec // our own folder
+	if err != nil {
+		return nil, err
 	}
+	cmd.Stderr = logs
 	watch := clock.StartStopwatch()
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -204,19 +167,6 @@ func (p *process) memory() (float64, error) {
 	return 0, errors.New("the process tells no VmRSS")
 }
 
-// cpu returns the CPU time that the process has used.
-func (p *process) cpu() (time.Duration, error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/stat")
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
-	return time.Duration(user+system) * tick, errors.Join(err1, err2)
-}
-
 func (p *process) token(binary string) (string, error) {
 	out, err := exec.Command(binary, "api-key", "create", "bench", "--json", "--data", p.dir).Output() //nolint:gosec,noctx // the binary to measure
 	if err != nil {
@@ -225,60 +175,6 @@ func (p *process) token(binary string) (string, error) {
 	var key struct{ Token string }
 	err = json.Unmarshal(out, &key)
 	return key.Token, err
-}
-
-// compare loads both servers in turn and prints what a request costs each.
-func compare(k, floor *process, token string, requests, rounds, clients int) error {
-	var ratios, mine, its []float64
-	for range rounds {
-		a, err := cost(k, "/api/v1/me", token, requests, clients)
-		if err != nil {
-			return err
-		}
-		b, err := cost(floor, "/", token, requests, clients)
-		if err != nil {
-			return err
-		}
-		mine, its, ratios = append(mine, a), append(its, b), append(ratios, a/b)
-	}
-	fmt.Printf("GET /api/v1/me, server CPU a request, %d requests × %d rounds, %d clients:\n", requests, rounds, clients)
-	fmt.Printf("  keyhold %.1f µs, empty net/http handler %.1f µs, ratio %.2f (median; %.2f to %.2f)\n",
-		median(mine), median(its), median(ratios), slices.Min(ratios), slices.Max(ratios))
-	return nil
-}
-
-func median(v []float64) float64 {
-	s := slices.Sorted(slices.Values(v))
-	return s[len(s)/2]
-}
-
-// cost returns the server's CPU time a request, in microseconds.
-func cost(p *process, path, token string, requests, clients int) (float64, error) {
-	if err := load(p, path, token, requests/10, clients); err != nil { // warm up
-		return 0, err
-	}
-	before, err := p.cpu()
-	if err != nil {
-		return 0, err
-	}
-	if err := load(p, path, token, requests, clients); err != nil {
-		return 0, err
-	}
-	after, err := p.cpu()
-	return float64((after - before).Microseconds()) / float64(requests), err
-}
-
-func load(p *process, path, token string, requests, clients int) error {
-	var left atomic.Int64
-	left.Store(int64(requests))
-	return each(clients, func(client *http.Client, _ int) error {
-		for left.Add(-1) >= 0 {
-			if err := call(client, http.MethodGet, p.url+path, token, nil, http.StatusOK); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // each runs fn in n clients at once, each with its own connection.

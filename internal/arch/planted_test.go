@@ -324,7 +324,7 @@ func plants() []plant {
 		{"import of an unlisted package", room(`import _ "`+planted+`/internal/util"`, ""), RuleImport, inRoom + ":3", `imports "internal/util", which is not listed`},
 		{"import into the file's own names", room(`import . "time"`, "var at = Now() // constant: no"), RuleImport, inRoom + ":3", "import it by its name"},
 
-		{"module of another package", room(`import _ "github.com/danielgtaylor/huma/v2"`, ""), RuleModule, inRoom + ":3", "belongs in internal/edge/api, cmd/keyhold-bench only"},
+		{"module of another package", room(`import _ "github.com/danielgtaylor/huma/v2"`, ""), RuleModule, inRoom + ":3", "belongs in internal/edge/api only"},
 		{"module that nobody listed", room(`import _ "example.com/left/pad"`, ""), RuleModule, inRoom + ":3", "do without, or write the paragraph"},
 		{"module with a listed one's beginning", files{"internal/store/store.go": "// Package store keeps.\npackage store\n\nimport _ \"modernc.org/sqlite3\"\n\ntype Store struct{ db interface{ Query(...any) (any, error); Exec(...any) } }\n"}, RuleModule, "internal/store/store.go:4", "listed nowhere"},
 		{"templ in a room's generated file", files{"internal/room/apikey/page_templ.go": "package apikey\n\nimport _ \"github.com/a-h/templ\"\n"}, RuleModule, "internal/room/apikey/page_templ.go:3", "internal/edge/..., internal/out/mail only"},

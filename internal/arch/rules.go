@@ -110,7 +110,7 @@ var allowedModules = map[string][]string{
 	"github.com/a-h/templ":                {"internal/edge/...", "internal/out/mail"},
 	"github.com/descope/virtualwebauthn":  {"internal/app/demo"},
 	"github.com/alecthomas/kong":          {"cmd/..."},
-	"github.com/danielgtaylor/huma/v2":    {"internal/edge/api", "cmd/keyhold-bench"}, // the bench measures it beside our plain handlers
+	"github.com/danielgtaylor/huma/v2":    {"internal/edge/api"},
 	"github.com/emersion/go-smtp":         {"internal/app/demo"},
 	"github.com/go-webauthn/webauthn":     {"internal/room/signin"},
 	"github.com/jackc/pgx/v5":             {"internal/store/..."},
