@@ -2,6 +2,9 @@ package app
 
 import (
 	"context"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
@@ -30,7 +33,8 @@ func (a *App) keepKeys(ctx context.Context) {
 			a.keepLast(context.WithoutCancel(ctx), by)
 			return
 		case <-flush.C:
-			err = a.APIKeys.FlushUsage(ctx, by)
+			err = a.APIKeys.FlushSome(ctx, by)
+			boundGarbage()
 		case <-warn.C:
 			_, err = a.APIKeys.WarnExpiring(ctx, by)
 		case <-sweep.C:
@@ -49,4 +53,25 @@ func (a *App) keepLast(ctx context.Context, by auth.Caller) {
 	if err := a.APIKeys.FlushUsage(ctx, by); err != nil {
 		a.log.WarnContext(ctx, "usage of API keys is lost", "error", err.Error())
 	}
+}
+
+// garbageMost is how much garbage may lie around, in bytes, before it is collected:
+// beside a million keys that are kept in memory, as much again would be too much.
+const garbageMost = 64 << 20
+
+// boundGarbage sets how much the heap may grow between two collections by what is alive
+// in it: as much again, but garbageMost at most, and a quarter at least. Whoever sets
+// GOGC knows better.
+func boundGarbage() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return
+	}
+	live := max(sample[0].Value.Uint64(), 1)
+	percent := int(min(max(garbageMost*100/live, 25), 100)) //nolint:gosec // between 25 and 100
+	_ = debug.SetGCPercent(percent)
 }

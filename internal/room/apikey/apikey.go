@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -291,6 +292,7 @@ type Service struct {
 	c       Config
 	hashes  hashes
 	reports limiter
+	flushed atomic.Int64 // shards that FlushSome wrote, over and over
 }
 
 // New returns the room.

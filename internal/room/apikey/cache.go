@@ -44,31 +44,27 @@ type label [12]byte
 // entry is a token as it is kept. It holds no pointer, so that the garbage collector
 // has nothing to look for among a million of them.
 type entry struct {
-	hash         [32]byte
-	uuid         [16]byte // of the key's id
-	token        label    // of the key; another than the entry's for a retiring token
-	retiring     label    // zeros for none
-	created      int64    // Unix milliseconds, as all moments here
-	issued       int64
-	ends         int64
-	expires      int64
-	retiringEnds int64
-	spent        int64 // Unix nanoseconds up to which the rate is spent
-	usedAt       int64
-	used         uint32 // since the last flush, on the day of usedAt
-	from         uint32 // the number of the address and the program
-	place        uint32
-	age          uint32 // of the place, when the entry was made
-	creator      uint32
-	ips          uint32
-	grants       uint32 // the number of the permissions
-	name         uint32 // where it begins among the shard's texts
-	nameLen      uint16
-	pepper       uint16
-	kind         uint8
-	disabled     bool
-	leaked       bool
-	_            [1]byte
+	hash     [32]byte
+	uuid     [16]byte // of the key's id
+	created  int64    // Unix milliseconds, as all moments here
+	issued   int64
+	ends     int64
+	spent    int64 // Unix nanoseconds up to which the rate is spent
+	usedAt   int64
+	used     uint32 // since the last flush, on the day of usedAt
+	from     uint32 // the number of the address and the program
+	place    uint32
+	age      uint32 // of the place, when the entry was made
+	creator  uint32
+	ips      uint32
+	grants   uint32 // the number of the permissions
+	name     uint32 // where it begins among the shard's texts
+	nameLen  uint16
+	pepper   uint16
+	kind     uint8
+	disabled bool
+	leaked   bool
+	overlaps bool // the shard has more of it
 }
 
 // kept is an entry with what it refers to.
@@ -78,7 +74,14 @@ type kept struct {
 	creatorParty activity.Party
 	place        Place
 	allowed      []netip.Prefix
+	more         overlap
 	granted      auth.Permissions
+}
+
+// overlap is what is kept besides of a key that has a retiring token.
+type overlap struct {
+	token    string // of the key
+	retiring Retiring
 }
 
 type shard struct {
@@ -94,6 +97,7 @@ type shard struct {
 	fromOf map[from]uint32     // guarded by mu
 	loose  []Used              // guarded by mu: uses of entries that are gone, or of yesterday
 	again  map[label]rehashed  // guarded by mu
+	more   map[label]overlap   // guarded by mu
 }
 
 // shared is what many entries refer to by number.
@@ -149,6 +153,7 @@ func (s *shard) reset(t *shared) {
 	}
 	s.dirty = nil
 	s.index, s.chunks, s.free, s.next, s.texts, s.waste = map[label]uint32{}, nil, nil, 0, nil, 0
+	s.more = map[label]overlap{}
 }
 
 func (s *shard) at(i uint32) *entry { return &s.chunks[i/chunkSize][i%chunkSize] }
@@ -165,6 +170,9 @@ func (c *Cache) find(tokenID string, k *kept) bool {
 	}
 	k.entry = *s.at(i)
 	k.title = s.text(k.name, k.nameLen)
+	if k.overlaps {
+		k.more = s.more[l]
+	}
 	s.mu.Unlock()
 
 	c.shared.mu.RLock()
@@ -181,23 +189,17 @@ func (c *Cache) find(tokenID string, k *kept) bool {
 // fill fills in the record, as far as it is kept; tokenID is that of the entry.
 func (k *kept) fill(out *Key, tokenID string) {
 	out.TokenID = tokenID
-	if labelOf(tokenID) != k.token {
-		out.TokenID = string(k.token[:])
+	if k.overlaps {
+		out.TokenID, out.Retiring = k.more.token, k.more.retiring
 	}
 	out.ID, out.Workspace, out.Name, out.Type = idOf[id.KindAPIKey](k.uuid), k.place.ID, k.title, typeOf(k.kind)
 	out.Permissions, out.AllowedIPs, out.CreatedBy = k.granted, k.allowed, k.creatorParty
 	out.CreatedAt, out.IssuedAt, out.EndsAt = at(k.created), at(k.issued), at(k.ends)
-	if k.expires != 0 {
-		out.ExpiresAt = at(k.expires)
-	}
 	if k.disabled {
 		out.DisabledAt = out.CreatedAt // since when is not kept: only that it is
 	}
 	if k.leaked {
 		out.LeakedAt = out.CreatedAt
-	}
-	if k.retiring != (label{}) {
-		out.Retiring = Retiring{TokenID: string(k.retiring[:]), EndsAt: at(k.retiringEnds)}
 	}
 }
 
@@ -225,17 +227,11 @@ func (c *Cache) put(epoch uint64, tokenID string, hash []byte, pepper int, k Key
 		return
 	}
 	e := entry{
-		token: labelOf(k.TokenID), created: k.CreatedAt.UnixMilli(), issued: k.IssuedAt.UnixMilli(), ends: k.EndsAt.UnixMilli(),
-		pepper: uint16(pepper), kind: kindOf(k.Type), disabled: !k.DisabledAt.IsZero(), leaked: !k.LeakedAt.IsZero(),
+		created: k.CreatedAt.UnixMilli(), issued: k.IssuedAt.UnixMilli(), ends: k.EndsAt.UnixMilli(),
+		pepper: uint16(pepper), kind: kindOf(k.Type), disabled: !k.DisabledAt.IsZero(), leaked: !k.LeakedAt.IsZero(), overlaps: k.Retiring.TokenID != "",
 	}
 	copy(e.hash[:], hash)
 	copy(e.uuid[:], k.ID.Bytes())
-	if !k.ExpiresAt.IsZero() {
-		e.expires = k.ExpiresAt.UnixMilli()
-	}
-	if k.Retiring.TokenID != "" {
-		e.retiring, e.retiringEnds = labelOf(k.Retiring.TokenID), k.Retiring.EndsAt.UnixMilli()
-	}
 	if !c.refer(epoch, &e, k, p) {
 		return
 	}
@@ -254,6 +250,9 @@ func (c *Cache) put(epoch uint64, tokenID string, hash []byte, pepper int, k Key
 		s.reset(&c.shared)
 	}
 	e.name, e.nameLen = s.keepText(k.Name)
+	if e.overlaps {
+		s.more[l] = overlap{token: k.TokenID, retiring: Retiring{TokenID: k.Retiring.TokenID, EndsAt: k.Retiring.EndsAt}}
+	}
 	s.insert(l, e)
 }
 
@@ -310,6 +309,7 @@ func (s *shard) drop(t *shared, l label) {
 		s.waste += int(s.at(i).nameLen)
 		s.free = append(s.free, i)
 		delete(s.index, l)
+		delete(s.more, l)
 	}
 }
 

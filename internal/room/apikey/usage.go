@@ -12,7 +12,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/id"
 )
 
-// UsageInterval is how often what was used is written.
+// UsageInterval is how often what was used is written (see FlushSome).
 const UsageInterval = 30 * time.Second
 
 // UsageDays is for how many days the usage of a key is kept.
@@ -143,16 +143,57 @@ func (s *Service) FlushUsage(ctx context.Context, by auth.Caller) error {
 	if s.c.Cache == nil {
 		return nil
 	}
+	for first := 0; first < shardCount; first += flushGroup {
+		if _, err := s.flushShards(ctx, s.c.Cache.shards[first:first+flushGroup]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flushMost is about how many keys' uses FlushSome writes.
+const flushMost = 20_000
+
+// FlushSome is FlushUsage that stops after some 20,000 keys and goes on there the next
+// time: where more keys than that are in use within UsageInterval, their uses are
+// written later, instead of taking the time of requests. Only the system's own jobs may
+// call it, one at a time.
+func (s *Service) FlushSome(ctx context.Context, by auth.Caller) error {
+	if by.Kind != auth.System {
+		return systemOnly()
+	}
+	if s.c.Cache == nil {
+		return nil
+	}
+	for n, groups := 0, 0; n < flushMost && groups < shardCount/flushGroup; groups++ {
+		first := int(s.flushed.Add(flushGroup)-flushGroup) % shardCount
+		written, err := s.flushShards(ctx, s.c.Cache.shards[first:first+flushGroup])
+		if err != nil {
+			return err
+		}
+		n += written
+	}
+	return nil
+}
+
+// flushGroup is how many shards are written together: more hold more in memory, fewer
+// write what lies side by side more often.
+const flushGroup = 8
+
+// flushShards writes what was used of some shards, and returns of how many keys.
+func (s *Service) flushShards(ctx context.Context, shards []shard) (int, error) {
 	var uses []Used
 	var hashes []pendingHash
-	for i := range s.c.Cache.shards {
-		used, again := s.c.Cache.shards[i].takeUses(&s.c.Cache.shared)
+	for i := range shards {
+		used, again := shards[i].takeUses(&s.c.Cache.shared)
 		uses = append(uses, used...)
 		for l, r := range again {
 			hashes = append(hashes, pendingHash{token: l, rehashed: r})
 		}
 	}
-	uses, err := flush(ctx, s, merged(uses), usesBatch, func(ctx context.Context, t Tx, batch []Used) error { return t.AddAPIKeyUses(ctx, batch) })
+	uses = merged(uses)
+	written := len(uses)
+	uses, err := flush(ctx, s, uses, usesBatch, func(ctx context.Context, t Tx, batch []Used) error { return t.AddAPIKeyUses(ctx, batch) })
 	if err == nil {
 		// One at a time: who is held up in the middle holds the row of one key, whose
 		// withdrawal waits for that, and not of hundreds.
@@ -161,7 +202,7 @@ func (s *Service) FlushUsage(ctx context.Context, by auth.Caller) error {
 		})
 	}
 	s.c.Cache.giveBack(uses, hashes)
-	return err
+	return written - len(uses), err
 }
 
 // flush writes all in transactions of so many at the most, and returns what is left

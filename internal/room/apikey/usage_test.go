@@ -385,3 +385,28 @@ func TestRepepper_resetGoesFirst(t *testing.T) {
 		t.Error("a late hash brought an old token back")
 	}
 }
+
+// What is used by many is written in parts, none of it twice and none left out.
+func TestFlushSome(t *testing.T) {
+	h := newMemory(t)
+	const keys = 300 // in nearly all groups of shards
+	texts := map[id.APIKey]string{}
+	for range keys {
+		k, text := h.issue(t, apikey.NewKey{Name: "X", Type: apikey.Clients})
+		texts[k.ID] = text
+	}
+	for round := range 2 {
+		for _, text := range texts {
+			if !h.works(t, text, apikey.Clients) {
+				t.Fatal("a new key is refused")
+			}
+		}
+		if err := h.FlushSome(t.Context(), auth.Job("", "server")); err != nil {
+			t.Fatal(err)
+		}
+		if n := storetest.Count(t, h.Database, `SELECT COUNT(*) FROM apikey_usage WHERE n = $1`, round+1); n != keys {
+			t.Errorf("after round %d %d keys have as many uses, want %d", round+1, n, keys)
+		}
+	}
+	storetest.Refused(t, h.FlushSome(t.Context(), h.by), "system_only")
+}

@@ -19,7 +19,7 @@ import (
 // Identity is what a good token says.
 type Identity struct {
 	Caller auth.Caller
-	// Key is the record, as far as it is shown; its hashes, Root, WarnAt and Revision may
+	// Key is the record, as far as it is shown; its hashes, ExpiresAt, Root, WarnAt and Revision may
 	// be missing, and its last use is the one that was made just now.
 	Key      Key
 	Place    Place
