@@ -62,7 +62,11 @@ func TestMain(m *testing.M) {
 }
 
 func serveFloor(h http.Handler) {
-	s := &http.Server{Addr: os.Getenv("KEYHOLD_BENCH_ADDRESS"), Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	// The same server as ours: what is compared is the handler.
+	s := &http.Server{
+		Addr: os.Getenv("KEYHOLD_BENCH_ADDRESS"), Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+	}
 	fmt.Fprintln(os.Stderr, s.ListenAndServe())
 	os.Exit(1)
 }

@@ -26,6 +26,7 @@ func (a *App) keepKeys(ctx context.Context) {
 	defer warn.Stop()
 	defer sweep.Stop()
 	by := auth.Job("", "server")
+	boundGarbage()
 	for {
 		var err error
 		select {
@@ -55,13 +56,17 @@ func (a *App) keepLast(ctx context.Context, by auth.Caller) {
 	}
 }
 
-// garbageMost is how much garbage may lie around, in bytes, before it is collected:
-// beside a million keys that are kept in memory, as much again would be too much.
-const garbageMost = 64 << 20
+// garbageLeast and garbageMost bound how much garbage may lie around, in bytes, before it
+// is collected. A small heap would be collected all the time; and beside a million keys
+// that are kept in memory, as much again would be too much.
+const (
+	garbageLeast = 24 << 20
+	garbageMost  = 64 << 20
+)
 
 // boundGarbage sets how much the heap may grow between two collections by what is alive
-// in it: as much again, but garbageMost at most, and a quarter at least. Whoever sets
-// GOGC knows better.
+// in it: as much again, within the bounds, a quarter at least and four times at most. Whoever
+// sets GOGC knows better.
 func boundGarbage() {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -71,7 +76,7 @@ func boundGarbage() {
 	if sample[0].Value.Kind() != metrics.KindUint64 {
 		return
 	}
-	live := max(sample[0].Value.Uint64(), 1)
-	percent := int(min(max(garbageMost*100/live, 25), 100)) //nolint:gosec // between 25 and 100
+	live := max(sample[0].Value.Uint64(), 1<<20)
+	percent := int(min(max(min(max(live, garbageLeast), garbageMost)*100/live, 25), 400)) //nolint:gosec // between 25 and 400
 	_ = debug.SetGCPercent(percent)
 }

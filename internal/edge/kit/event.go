@@ -134,7 +134,13 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 
-	known *sync.Map // series to measured: the labels are looked up once
+	known *knownSeries
+}
+
+// knownSeries holds what was looked up by labels once.
+type knownSeries struct {
+	mu sync.RWMutex
+	of map[series]measured // guarded by mu
 }
 
 // series is what the metrics tell apart.
@@ -150,13 +156,16 @@ type measured struct {
 
 func (m metrics) of(route, method string, status int) measured {
 	s := series{route, method, status}
-	if known, ok := m.known.Load(s); ok {
-		if v, ok := known.(measured); ok {
-			return v
-		}
+	m.known.mu.RLock()
+	v, ok := m.known.of[s]
+	m.known.mu.RUnlock()
+	if ok {
+		return v
 	}
-	v := measured{requests: m.requests.WithLabelValues(route, method, strconv.Itoa(status)), seconds: m.seconds.WithLabelValues(route)}
-	m.known.Store(s, v)
+	v = measured{requests: m.requests.WithLabelValues(route, method, strconv.Itoa(status)), seconds: m.seconds.WithLabelValues(route)}
+	m.known.mu.Lock()
+	defer m.known.mu.Unlock()
+	m.known.of[s] = v
 	return v
 }
 
@@ -174,7 +183,7 @@ func newRequestID() string {
 
 func newMetrics(reg *prometheus.Registry) metrics {
 	m := metrics{
-		known: &sync.Map{},
+		known: &knownSeries{of: map[series]measured{}},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keyhold_http_requests_total", Help: "Requests by route, method and status.",
 		}, []string{"route", "method", "status"}),
