@@ -77,6 +77,6 @@ func boundGarbage() {
 		return
 	}
 	live := max(sample[0].Value.Uint64(), 1<<20)
-	percent := int(min(max(min(max(live, garbageLeast), garbageMost)*100/live, 25), 400)) //nolint:gosec // between 25 and 400
+	percent := int(min(max(min(max(live, garbageLeast), garbageMost)*100/live, 25), 400))
 	_ = debug.SetGCPercent(percent)
 }

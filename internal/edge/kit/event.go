@@ -24,7 +24,7 @@ import (
 
 // event gathers what is known of a request: it becomes one log line at the end.
 type event struct {
-	nobody auth.Caller // the request's anonymous caller
+	ip, agent, requestID string
 
 	mu     sync.Mutex
 	caller noted  // guarded by mu
@@ -52,16 +52,19 @@ type eventKey struct{}
 func eventOf(ctx context.Context) *event {
 	e, ok := ctx.Value(eventKey{}).(*event)
 	if !ok {
-		return &event{nobody: auth.Nobody("", "", "")}
+		return &event{}
 	}
 	return e
 }
 
 // Nobody returns the anonymous caller of the request: its IP, agent and id.
-func Nobody(ctx context.Context) auth.Caller { return eventOf(ctx).nobody }
+func Nobody(ctx context.Context) auth.Caller {
+	e := eventOf(ctx)
+	return auth.Nobody(e.ip, e.agent, e.requestID)
+}
 
 // RequestID returns the request's id.
-func RequestID(ctx context.Context) string { return eventOf(ctx).nobody.RequestID }
+func RequestID(ctx context.Context) string { return eventOf(ctx).requestID }
 
 // NoteCaller puts the caller into the request's log line.
 func NoteCaller(ctx context.Context, c auth.Caller) {
@@ -205,7 +208,7 @@ func (k *Kit) Observe(next http.Handler) http.Handler {
 		requestID := newRequestID()
 		o := &observed{id: [1]string{requestID}}
 		e, rec := &o.event, &o.recorder
-		e.nobody.Kind, e.nobody.IP, e.nobody.Agent, e.nobody.RequestID = auth.Anonymous, k.clientIP(r), clean(r.UserAgent()), requestID
+		e.ip, e.agent, e.requestID = k.clientIP(r), clean(r.UserAgent()), requestID
 		rec.ResponseWriter = w
 		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, e))
 		w.Header()["X-Request-Id"] = o.id[:]
@@ -253,8 +256,8 @@ func (k *Kit) finish(r *http.Request, rec *recorder, e *event, watch clock.Stopw
 	}
 	var space [14]slog.Attr // as many as there are below
 	attrs := append(space[:0],
-		slog.String("request_id", e.nobody.RequestID), slog.String("method", method(r.Method)), slog.String("route", route),
-		slog.Int("status", status), slog.Int64("bytes", rec.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("ip", e.nobody.IP),
+		slog.String("request_id", e.requestID), slog.String("method", method(r.Method)), slog.String("route", route),
+		slog.Int("status", status), slog.Int64("bytes", rec.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("ip", e.ip),
 	)
 	if e.caller.kind != "" {
 		attrs = append(attrs, slog.String("workspace", string(e.caller.workspace)),

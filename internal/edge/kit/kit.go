@@ -166,9 +166,9 @@ func (k *Kit) protection() (pages, programs []header) {
 	add(&pages, "Cross-Origin-Opener-Policy", "same-origin")
 	add(&pages, "Permissions-Policy", "camera=(), geolocation=(), microphone=(), publickey-credentials-get=(self), publickey-credentials-create=(self)")
 	add(&programs, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	add(&pages, "Referrer-Policy", "no-referrer") // nothing leads on from the others
 	for _, list := range []*[]header{&pages, &programs} {
 		add(list, "X-Content-Type-Options", "nosniff")
-		add(list, "Referrer-Policy", "no-referrer")
 		if k.Secure() {
 			add(list, "Strict-Transport-Security", "max-age=31536000")
 		}
