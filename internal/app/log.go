@@ -8,7 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
-	"unicode/utf8"
+
+	"github.com/keyhold/keyhold/internal/edge/kit"
 )
 
 const (
@@ -107,7 +108,7 @@ func (h jsonHandler) HandleAttrs(at time.Time, level slog.Level, message string,
 	line = append(line, `","level":"`...)
 	line = append(line, level.String()...)
 	line = append(line, `","msg":`...)
-	line = appendText(line, message)
+	line = kit.AppendJSONString(line, message)
 	line = append(line, h.with...)
 	for i := range attrs {
 		line = appendAttr(line, &attrs[i])
@@ -135,11 +136,11 @@ func appendAttr(b []byte, a *slog.Attr) []byte {
 		v = v.Resolve()
 	}
 	b = append(b, ',')
-	b = appendText(b, a.Key)
+	b = kit.AppendJSONString(b, a.Key)
 	b = append(b, ':')
 	switch v.Kind() {
 	case slog.KindString:
-		return appendText(b, v.String())
+		return kit.AppendJSONString(b, v.String())
 	case slog.KindInt64:
 		return strconv.AppendInt(b, v.Int64(), 10)
 	case slog.KindUint64:
@@ -151,30 +152,14 @@ func appendAttr(b []byte, a *slog.Attr) []byte {
 	case slog.KindDuration:
 		return strconv.AppendInt(b, int64(v.Duration()), 10)
 	case slog.KindTime:
-		return appendText(b, v.Time().Format(time.RFC3339Nano))
+		return kit.AppendJSONString(b, v.Time().Format(time.RFC3339Nano))
 	}
 	if err, ok := v.Any().(error); ok {
-		return appendText(b, err.Error())
+		return kit.AppendJSONString(b, err.Error())
 	}
 	raw, err := json.Marshal(v.Any())
 	if err != nil {
-		return appendText(b, "!ERROR: "+err.Error())
+		return kit.AppendJSONString(b, "!ERROR: "+err.Error())
 	}
 	return append(b, raw...)
-}
-
-// appendText writes a JSON string; text that needs care is left to encoding/json.
-func appendText(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			raw, err := json.Marshal(s)
-			if err != nil {
-				return append(b, `""`...)
-			}
-			return append(b, raw...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
 }

@@ -2,11 +2,9 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -86,11 +84,11 @@ func appendMe(b []byte, i *apikey.Identity) []byte {
 	b = append(b, `{"workspace":{"id":"`...)
 	b = append(b, i.Place.ID...)
 	b = append(b, `","name":`...)
-	b = appendString(b, i.Place.Name)
+	b = kit.AppendJSONString(b, i.Place.Name)
 	b = append(b, `},"caller":{"type":"api_key","id":"`...)
 	b = append(b, k.ID...)
 	b = append(b, `","name":`...)
-	b = appendString(b, k.Name)
+	b = kit.AppendJSONString(b, k.Name)
 	b = append(b, `},"permissions":`...)
 	b = appendPermissions(b, i.Standing.Permissions)
 	b = append(b, `,"key":`...)
@@ -105,7 +103,7 @@ func appendKey(b []byte, k *apikey.Key) []byte {
 	b = append(b, `","token_id":"`...)
 	b = append(b, k.TokenID...)
 	b = append(b, `","name":`...)
-	b = appendString(b, k.Name)
+	b = kit.AppendJSONString(b, k.Name)
 	b = append(b, `,"type":"`...)
 	b = append(b, k.Type...)
 	b = append(b, `","status":"active","permissions":`...)
@@ -121,24 +119,24 @@ func appendKey(b []byte, k *apikey.Key) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, addressText(p))
+		b = kit.AppendJSONString(b, addressText(p))
 	}
 	b = append(b, `],"created_at":`...)
 	b = appendMoment(b, k.CreatedAt)
 	b = append(b, `,"created_by":{"type":`...)
-	b = appendString(b, k.CreatedBy.Type)
+	b = kit.AppendJSONString(b, k.CreatedBy.Type)
 	b = append(b, `,"id":`...)
-	b = appendString(b, k.CreatedBy.ID)
+	b = kit.AppendJSONString(b, k.CreatedBy.ID)
 	b = append(b, `,"name":`...)
-	b = appendString(b, k.CreatedBy.Name)
+	b = kit.AppendJSONString(b, k.CreatedBy.Name)
 	b = append(b, `},"issued_at":`...)
 	b = appendMoment(b, k.IssuedAt)
 	b = append(b, `,"last_used":{"at":`...)
 	b = appendMoment(b, k.LastUse.At)
 	b = append(b, `,"ip":`...)
-	b = appendString(b, k.LastUse.IP)
+	b = kit.AppendJSONString(b, k.LastUse.IP)
 	b = append(b, `,"agent":`...)
-	b = appendString(b, k.LastUse.Agent)
+	b = kit.AppendJSONString(b, k.LastUse.Agent)
 	b = append(b, `},"retiring":`...)
 	if k.Retiring.Active(k.LastUse.At) {
 		b = append(b, `{"token_id":"`...)
@@ -169,22 +167,6 @@ func appendPermissions(b []byte, set auth.Permissions) []byte {
 func appendMoment(b []byte, t time.Time) []byte {
 	b = append(b, '"')
 	b = t.AppendFormat(b, time.RFC3339Nano)
-	return append(b, '"')
-}
-
-// appendString writes a JSON string. Text that needs care is left to encoding/json.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' || c >= utf8.RuneSelf {
-			raw, err := json.Marshal(s)
-			if err != nil {
-				return append(b, `""`...)
-			}
-			return append(b, raw...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
 	return append(b, '"')
 }
 
