@@ -51,7 +51,8 @@ func TestNewLog_writesWhatSlogWrites(t *testing.T) {
 			if err := json.Unmarshal([]byte(line), &m); err != nil {
 				t.Fatalf("%v: %s", err, line)
 			}
-			if _, err := time.Parse(time.RFC3339Nano, m["time"].(string)); err != nil {
+			text, _ := m["time"].(string)
+			if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
 				t.Errorf("the time of %s: %v", line, err)
 			}
 			delete(m, "time")
