@@ -35,8 +35,8 @@ func (a *App) keepKeys(ctx context.Context) {
 			return
 		case <-flush.C:
 			err = a.APIKeys.FlushSome(ctx, by)
-			boundGarbage()
 		case <-warn.C:
+			boundGarbage() // now and then
 			_, err = a.APIKeys.WarnExpiring(ctx, by)
 		case <-sweep.C:
 			err = a.APIKeys.Sweep(ctx, by)

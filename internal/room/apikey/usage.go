@@ -152,9 +152,9 @@ func (s *Service) FlushUsage(ctx context.Context, by auth.Caller) error {
 }
 
 // flushMost is about how many keys' uses FlushSome writes.
-const flushMost = 20_000
+const flushMost = 10_000
 
-// FlushSome is FlushUsage that stops after some 20,000 keys and goes on there the next
+// FlushSome is FlushUsage that stops after some 10,000 keys and goes on there the next
 // time: where more keys than that are in use within UsageInterval, their uses are
 // written later, instead of taking the time of requests. Only the system's own jobs may
 // call it, one at a time.
@@ -165,9 +165,9 @@ func (s *Service) FlushSome(ctx context.Context, by auth.Caller) error {
 	if s.c.Cache == nil {
 		return nil
 	}
-	for n, groups := 0, 0; n < flushMost && groups < shardCount/flushGroup; groups++ {
-		first := int(s.flushed.Add(flushGroup)-flushGroup) % shardCount
-		written, err := s.flushShards(ctx, s.c.Cache.shards[first:first+flushGroup])
+	for n, shards := 0, 0; n < flushMost && shards < shardCount; shards++ {
+		next := int(s.flushed.Add(1)-1) % shardCount
+		written, err := s.flushShards(ctx, s.c.Cache.shards[next:next+1])
 		if err != nil {
 			return err
 		}
