@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
@@ -207,6 +209,9 @@ func (t *Tx) PostponeWarning(ctx context.Context, w id.Workspace, k id.APIKey, f
 
 // AddAPIKeyUses satisfies apikey.UsageTx. All who write take the rows in one order.
 func (t *Tx) AddAPIKeyUses(ctx context.Context, uses []apikey.Used) error {
+	uses = slices.SortedFunc(slices.Values(uses), func(a, b apikey.Used) int {
+		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Day, b.Day))
+	})
 	for len(uses) > 0 {
 		batch := uses[:min(usesAtOnce, len(uses))]
 		uses = uses[len(batch):]

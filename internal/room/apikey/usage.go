@@ -21,7 +21,7 @@ const UsageDays = 90
 // UsageTx is the storage of how keys are used.
 type UsageTx interface {
 	// AddAPIKeyUses writes uses of keys: the last one of each, and the day's number.
-	// They come in the order of key and day.
+	// Each pair of key and day comes once.
 	AddAPIKeyUses(ctx context.Context, uses []Used) error
 	// RehashToken replaces a token's hash, if it is still the old one.
 	RehashToken(ctx context.Context, w id.Workspace, tokenID string, old, hash []byte, pepper int) error
