@@ -80,7 +80,7 @@ func (v visit) apiKeyActs(k apikey.Key) apiKeyActs {
 	return apiKeyActs{
 		Path: apiKeyPath(k.ID), Edit: may, Delete: may, Disable: may && !disabled,
 		Enable: may && (disabled || !k.LeakedAt.IsZero()) && (k.Type != apikey.Admin || v.account.Standing.Permissions.Covers(k.Permissions)),
-		Reset:  k.Type == apikey.Admin && v.canIssueAdminKey() && !disabled,
+		Reset:  k.Type == apikey.Admin && v.canIssueAdminKey(),
 	}
 }
 

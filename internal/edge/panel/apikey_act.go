@@ -229,6 +229,9 @@ func (p *Panel) resetView(v visit, k apikey.Key, maxDays int, form url.Values, f
 	if k.Retiring.Active(v.now) {
 		view.Effects = append(view.Effects, secondResetText(k.Retiring.TokenID))
 	}
+	if !k.DisabledAt.IsZero() {
+		view.Effects = append(view.Effects, textResetStaysDisabled)
+	}
 	view.Effects = append(view.Effects, textResetTold)
 	texts := map[string]string{}
 	if f != nil {
