@@ -7,7 +7,7 @@ FUZZ  ?= 30s
 ARGS  ?=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check bench fuzz run golden generate web build room migration lint clean
+.PHONY: help demo test check bench profile fuzz run golden generate web build room migration lint clean
 
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ bench: web build ## measure; figures and how to read them are in docs/performanc
 	$(GO) test ./internal/app -run XXX -bench Users -benchtime 50x -timeout 30m
 	$(GO) test ./internal/app -run XXX -bench Keys -benchtime 1x -timeout 30m
 	KEYHOLD_REVOCATIONS=100 $(GO) test ./e2e -count=1 -run Revocation -v -timeout 30m
+
+profile: ## measure anew what the compiler builds the server by (cmd/keyhold/default.pgo)
+	KEYHOLD_BENCH_KEYS=20000 KEYHOLD_BENCH_PROFILE=$(CURDIR)/cmd/keyhold/default.pgo $(GO) test ./internal/app -run XXX -bench Keys -benchtime 1x -timeout 30m
 
 fuzz: ## run each fuzz target for FUZZ=30s
 	tools/fuzz.sh $(FUZZ)

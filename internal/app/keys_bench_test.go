@@ -13,7 +13,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,9 +58,45 @@ func TestMain(m *testing.M) {
 			return out, nil
 		})
 		serveFloor(mux)
+	case "keyhold":
+		if err := serveProfiled(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	default:
 		os.Exit(m.Run())
 	}
+}
+
+// serveProfiled serves until SIGTERM, and writes a CPU profile: what the compiler
+// builds the server by (make profile).
+func serveProfiled() (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	c, err := Settings{Data: os.Getenv("KEYHOLD_BENCH_DATA"), Listen: os.Getenv("KEYHOLD_BENCH_ADDRESS"), LogFormat: "json", APIRate: 6000}.Parse()
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(os.Getenv("KEYHOLD_BENCH_PROFILE"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	log, _ := NewLog(os.Stderr)
+	a, err := Open(ctx, c, Options{}, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	l, err := Listen(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(out); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return a.Serve(ctx, l, "bench", func() {})
 }
 
 func serveFloor(h http.Handler) {
@@ -75,7 +113,8 @@ func serveFloor(h http.Handler) {
 // empty net/http handler and an empty huma operation in the same run, with 1,000,
 // 100,000 and 1,000,000 keys in SQLite, used at random by 32 clients; and how much
 // memory it takes, how fast it is ready and how long the first verification of a key
-// takes. KEYHOLD_BENCH_KEYS lists other numbers.
+// takes. KEYHOLD_BENCH_KEYS lists other numbers; with KEYHOLD_BENCH_PROFILE the server
+// writes a CPU profile to that file.
 func BenchmarkKeys(b *testing.B) {
 	binary := filepath.Join(b.TempDir(), "keyhold")
 	if out, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", binary, "github.com/keyhold/keyhold/cmd/keyhold").CombinedOutput(); err != nil {
@@ -107,7 +146,13 @@ func benchmarkKeys(b *testing.B, binary string, n int, empty, throughHuma *proce
 	dir := b.TempDir()
 	tokens := manyKeys(b, dir, n)
 
-	k := startProcess(b, binary, "", "serve", "--data", dir, "--api-rate", "6000")
+	var k *process
+	if os.Getenv("KEYHOLD_BENCH_PROFILE") == "" {
+		k = startProcess(b, binary, "", "serve", "--data", dir, "--api-rate", "6000")
+	} else {
+		b.Setenv("KEYHOLD_BENCH_DATA", dir)
+		k = startProcess(b, os.Args[0], "KEYHOLD_BENCH_FLOOR=keyhold")
+	}
 	b.ReportMetric(k.boot.Seconds()*1000, "ms-to-ready")
 	cold := k.times(b, tokens, 200)
 	b.ReportMetric(float64(cold[len(cold)/2].Microseconds()), "µs-cold-median")
