@@ -318,7 +318,7 @@ func (p *pass) disableKeys(ctx context.Context, u directory.User) (int, error) {
 			return n, p.t.Withdraw(ctx, subjects...)
 		}
 		for _, k := range keys {
-			subjects = append(subjects, apikey.Subjects(k)...)
+			subjects = append(subjects, k.Subjects()...)
 			if _, err := p.t.StopAPIKey(ctx, u.Workspace, k.ID, p.now); err != nil {
 				return n, err
 			}

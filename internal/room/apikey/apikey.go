@@ -150,17 +150,15 @@ func (k *Key) Standing(tokenID string, now time.Time) auth.Standing {
 	return auth.Standing{}
 }
 
-// subjects are what depends on the key's tokens (see package lease).
-func (k Key) subjects() []string {
+// Subjects are what depends on the key's tokens (see package lease): whoever stops the
+// key withdraws them.
+func (k Key) Subjects() []string {
 	out := []string{lease.Token(k.TokenID)}
 	if k.Retiring.TokenID != "" {
 		out = append(out, lease.Token(k.Retiring.TokenID))
 	}
 	return out
 }
-
-// Subjects names what whoever stops the key from outside this room withdraws.
-func Subjects(k Key) []string { return k.subjects() }
 
 func (k Key) party() activity.Party {
 	return activity.Party{Type: "api_key", ID: string(k.ID), Name: k.Name}
@@ -286,15 +284,17 @@ type Service struct {
 	c       Config
 	hashes  hashes
 	reports limiter
-	flushed atomic.Int64 // shards that FlushSome wrote, over and over
+	// refusals bounds what is written of good tokens that are refused, by key.
+	refusals limiter
+	flushed  atomic.Int64 // shards that FlushSome wrote, over and over
 }
 
 // New returns the room.
 func New(c Config) *Service {
-	s := &Service{gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, c: c, reports: newLimiter(reportsPerMinute, reportsPerMinute)}
+	s := &Service{gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, c: c, reports: newLimiter(reportsPerMinute), refusals: newLimiter(refusalsPerMinute)}
 	s.hashes.use(c.Peppers)
 	if c.Cache != nil {
-		c.Cache.limit(c.Rate, c.Burst)
+		c.Cache.rate = rateOf(c.Rate, c.Burst)
 	}
 	return s
 }

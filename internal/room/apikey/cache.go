@@ -24,8 +24,7 @@ type Cache struct {
 	shards [shardCount]shard
 	shared shared
 
-	interval time.Duration // what one request costs; 0 for no limit
-	depth    time.Duration // how much may be spent at once
+	rate rate // of each key
 }
 
 const (
@@ -126,14 +125,6 @@ func NewCache() *Cache {
 		c.shards[i].again, c.shards[i].fromOf = map[label]rehashed{}, map[from]uint32{}
 	}
 	return c
-}
-
-// limit sets how many requests a key may make in a minute, and how many at once.
-func (c *Cache) limit(perMinute, burst int) {
-	if perMinute > 0 {
-		c.interval = time.Minute / time.Duration(perMinute)
-		c.depth = c.interval * time.Duration(max(burst, 1)-1)
-	}
 }
 
 func labelOf(tokenID string) (l label) {
@@ -384,10 +375,8 @@ func (c *Cache) spend(tokenID string, i *Identity, now time.Time) time.Duration 
 		return 0
 	}
 	e := s.at(n)
-	if c.interval > 0 {
-		if wait := c.take(e, now.UnixNano()); wait > 0 {
-			return wait
-		}
+	if wait := c.rate.take(&e.spent, now); wait > 0 {
+		return wait
 	}
 	if e.used > 0 && e.usedAt/dayMillis != now.UnixMilli()/dayMillis {
 		s.loosen(&c.shared, e)
@@ -397,19 +386,5 @@ func (c *Cache) spend(tokenID string, i *Identity, now time.Time) time.Duration 
 	}
 	e.used++
 	e.usedAt, e.from = now.UnixMilli(), s.fromNumber(i.Caller.IP, i.Caller.Agent)
-	return 0
-}
-
-// take is the generic cell rate algorithm: what is spent lies in the future, by as
-// much as depth at the most.
-func (c *Cache) take(e *entry, now int64) time.Duration {
-	spent := max(e.spent, now)
-	if ahead := time.Duration(spent - now); ahead > c.depth {
-		if ahead <= c.depth+c.interval {
-			return ahead - c.depth
-		}
-		spent = now // the clock was set back
-	}
-	e.spent = spent + int64(c.interval)
 	return 0
 }

@@ -103,7 +103,7 @@ func (a *act) write(ctx context.Context, k Key, detail string) (Key, *fault.Erro
 	if err := a.append(ctx, a.attempt.Action, detail, k); err != nil {
 		return Key{}, nil, err
 	}
-	return k, nil, a.t.Withdraw(ctx, a.old.subjects()...)
+	return k, nil, a.t.Withdraw(ctx, a.old.Subjects()...)
 }
 
 func (a *act) append(ctx context.Context, action, detail string, k Key) error {
@@ -181,7 +181,7 @@ func (s *Service) Disable(ctx context.Context, by auth.Caller, key id.APIKey, de
 	stopped := 0
 	k, err := s.change(ctx, by, "api_key.disable", key, func(ctx context.Context, a *act) (Key, *fault.Error, error) {
 		stopped = 0
-		subjects := a.old.subjects()
+		subjects := a.old.Subjects()
 		if descendants {
 			n, more, err := a.stopDescendants(ctx)
 			if err != nil {
@@ -241,7 +241,7 @@ func (a *act) stopDescendants(ctx context.Context) (int, []string, error) {
 			return 0, nil, err
 		}
 		n++
-		subjects = append(subjects, k.subjects()...)
+		subjects = append(subjects, k.Subjects()...)
 	}
 	return n, subjects, nil
 }
@@ -273,7 +273,7 @@ func (s *Service) Delete(ctx context.Context, by auth.Caller, key id.APIKey, des
 		if ifRevision != 0 && ifRevision != a.old.Revision {
 			return Key{}, fault.Precondition(), nil
 		}
-		subjects := a.old.subjects()
+		subjects := a.old.Subjects()
 		if descendants {
 			n, more, err := a.stopDescendants(ctx)
 			if err != nil {

@@ -110,5 +110,5 @@ func (s *Service) leak(ctx context.Context, t Tx, by auth.Caller, k Key, leaked 
 	if err := activity.Append(ctx, t, by, activity.Event{Action: "api_key.report_leaked", Detail: did, Target: k.party()}, now); err != nil {
 		return err
 	}
-	return t.Withdraw(ctx, k.subjects()...)
+	return t.Withdraw(ctx, k.Subjects()...)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
@@ -315,41 +314,4 @@ func (s *Service) CountStale(ctx context.Context, by auth.Caller, except []int) 
 		return err
 	})
 	return n, err
-}
-
-// limiter bounds how often something is done, by name: so many in a minute. It is
-// safe for use by several goroutines. Use newLimiter.
-type limiter struct {
-	interval, depth time.Duration
-	mu              *sync.Mutex
-	spent           map[string]int64 // guarded by mu: Unix nanoseconds
-}
-
-func newLimiter(perMinute, burst int) limiter {
-	interval := time.Minute / time.Duration(perMinute)
-	return limiter{interval: interval, depth: interval * time.Duration(burst-1), mu: &sync.Mutex{}, spent: map[string]int64{}}
-}
-
-// limiterMost bounds how many names are known at once.
-const limiterMost = 10_000
-
-// take returns how long to wait, 0 if the name may go on.
-func (l limiter) take(name string, now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.spent) >= limiterMost {
-		for n, at := range l.spent {
-			if at <= now.UnixNano() {
-				delete(l.spent, n)
-			}
-		}
-		if len(l.spent) >= limiterMost {
-			return l.interval
-		}
-	}
-	c := Cache{interval: l.interval, depth: l.depth}
-	e := entry{spent: l.spent[name]}
-	wait := c.take(&e, now.UnixNano())
-	l.spent[name] = e.spent
-	return wait
 }

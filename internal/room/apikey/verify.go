@@ -155,9 +155,16 @@ func (i *Identity) complete(tokenID string, now time.Time) bool {
 	return true
 }
 
-// refuseUse records that a good token was refused. Who is not good any more by now
-// leaves no line.
+// refusalsPerMinute is how many refusals of one key are written in a minute: whoever has
+// its token could keep the writer from everybody else.
+const refusalsPerMinute = 1200
+
+// refuseUse records that a good token was refused, as often as refusalsPerMinute says.
+// Who is not good any more by now leaves no line.
 func (s *Service) refuseUse(ctx context.Context, c auth.Caller, f *fault.Error, reason string) error {
+	if s.refusals.take(string(c.APIKey), s.gate.Clock.Now()) > 0 {
+		return f
+	}
 	return s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
 		now := s.gate.Clock.Now()
 		standing, err := t.CallerStanding(ctx, c, now)

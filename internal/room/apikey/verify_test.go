@@ -134,3 +134,37 @@ func tryRate(t *testing.T, leases apikey.Leases, rate, burst int) {
 		t.Errorf("Verify() for another type = %+v (%v), want wrong_key_type", c, err)
 	}
 }
+
+// Whoever has a token that is refused where it comes from does not get a write for
+// each try: the record would be kept from everybody else.
+func TestVerify_refusalsAreBounded(t *testing.T) {
+	h := newHouse(t)
+	_, text := h.issue(t, apikey.NewKey{Name: "IP", Type: apikey.Clients, AllowedIPs: []string{"192.0.2.0/24"}})
+	_, other := h.issue(t, apikey.NewKey{Name: "Other", Type: apikey.Clients, AllowedIPs: []string{"192.0.2.0/24"}})
+	counted := func() int {
+		return storetest.Count(t, h.Database, `SELECT COALESCE(SUM(n), 0) FROM refusal WHERE action = 'api_key.use'`)
+	}
+	abroad := auth.Nobody("198.51.100.7", "thief/1", "req_use")
+	for range 2000 {
+		c, err := h.Verify(t.Context(), abroad, text, apikey.Clients)
+		refused(t, "a token from abroad", c, err)
+	}
+	first := counted()
+	if first < 1000 || first > 1500 {
+		t.Errorf("%d of 2000 refusals were written, want the first 1200", first)
+	}
+	for range 2 { // the first one is a line, the second is counted
+		c, err := h.Verify(t.Context(), abroad, other, apikey.Clients)
+		refused(t, "another key's token", c, err)
+	}
+	if n := counted(); n != first+1 {
+		t.Errorf("%d refusals are written with another key's, want %d", n, first+1)
+	}
+	if _, err := h.Verify(t.Context(), nobody(), text, apikey.Clients); err != nil {
+		t.Errorf("Verify() = %v from where the key may be used, want nil", err)
+	}
+	h.clock.Advance(time.Minute)
+	if _, err := h.Verify(t.Context(), abroad, text, apikey.Admin); err == nil || counted() == first+1 {
+		t.Errorf("%d refusals are written after a minute (%v), want the next line", counted(), err)
+	}
+}
