@@ -318,15 +318,18 @@ func (h *Holder) Leave(ctx context.Context) error {
 
 // Settle returns once nothing that was withdrawn before the call is accepted on any
 // server: after each has forgotten it, or after its lease has run out. It takes at
-// most Time and Margin. The only error is that of ctx.
+// most Time and Margin, also if the database does not answer meanwhile. The only error
+// is that of ctx.
 func (h *Holder) Settle(ctx context.Context) error {
 	watch := h.c.Start()
-	_ = h.c.Signal(ctx) // the others look by themselves soon
-	h.forgetHere(ctx)
+	asking, cancel := context.WithTimeout(ctx, Time+Margin)
+	defer cancel()
+	_ = h.c.Signal(asking) // the others look by themselves soon
+	h.forgetHere(asking)
 	var head int64
 	known := false
 	for pause := firstPause; ; pause = nextPause(pause, watch.Elapsed()) {
-		waiting, err := h.waiting(ctx, &head, &known)
+		waiting, err := h.waiting(asking, &head, &known)
 		if err == nil && !waiting {
 			return nil
 		}
@@ -359,7 +362,12 @@ func nextPause(last, waited time.Duration) time.Duration {
 // forgetHere forgets on this server. If what was withdrawn cannot be read, it
 // forgets everything and answers nothing from memory until it could.
 func (h *Holder) forgetHere(ctx context.Context) {
-	h.mu.Lock()
+	if !h.lockSoon(ctx) {
+		// A renewal hangs. What it read is older than this; what is read from now on
+		// is not, so that the lease which it may bring home does no harm.
+		h.c.Forget(true, nil)
+		return
+	}
 	defer h.mu.Unlock()
 	if !h.joined {
 		return // nothing is kept yet
@@ -368,6 +376,16 @@ func (h *Holder) forgetHere(ctx context.Context) {
 		h.lease.Store(nil)
 		h.c.Forget(true, nil)
 	}
+}
+
+// lockSoon takes the lock, unless somebody holds it for longer than a renewal takes.
+func (h *Holder) lockSoon(ctx context.Context) bool {
+	for waited := time.Duration(0); !h.mu.TryLock(); waited += soonPause {
+		if waited >= soon || h.c.Pause(ctx, soonPause) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // waiting says whether another server has not said yet that it forgot all up to the

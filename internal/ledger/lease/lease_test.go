@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +50,8 @@ type node struct {
 	hook func()
 	busy bool
 	late *watch // see plant.lateStart
+	// endless counts questions to the database that may wait for ever.
+	endless int
 }
 
 func newWorld(t testing.TB, names ...string) *world {
@@ -159,6 +162,9 @@ func (s nodeStore) Write(ctx context.Context, fn tx.Func[lease.ReplicaTx]) error
 }
 
 func (s nodeStore) Read(ctx context.Context, fn func(ctx context.Context, t lease.ReplicaTx) error) error {
+	if _, ends := ctx.Deadline(); !ends {
+		s.n.endless++
+	}
 	if err := s.between(); err != nil {
 		return err
 	}
@@ -506,6 +512,39 @@ func TestSettle_failingStore(t *testing.T) {
 	a.renew(t)
 	if !a.holder.Live() {
 		t.Error("with the database back there is no lease")
+	}
+}
+
+// A connection that hangs holds nobody up: neither a question of Settle's own, nor a
+// renewal that has begun before and does not end.
+func TestSettle_hangingDatabase(t *testing.T) {
+	w, a, b := two(t)
+	hanging, release, ended := make(chan struct{}), make(chan struct{}), make(chan error)
+	var hangs atomic.Bool
+	a.hook = func() {
+		if hangs.CompareAndSwap(false, true) {
+			close(hanging)
+			<-release
+		}
+	}
+	go func() { ended <- a.holder.Renew(context.WithoutCancel(t.Context())) }()
+	<-hanging
+	w.withdraw(t, "token/x")
+	b.renew(t)
+	a.endless = 0
+	if took := a.settled(t); took > lease.Margin {
+		t.Errorf("Settle() took %v while a renewal hangs and the other has seen it, want no more than %v", took, lease.Margin)
+	}
+	if len(a.kept) != 0 {
+		t.Errorf("it keeps %v although it could not look, want nothing", slices.Collect(maps.Keys(a.kept)))
+	}
+	if a.endless != 0 {
+		t.Errorf("Settle() asked %d times without an end, want never", a.endless)
+	}
+	a.hook = nil
+	close(release)
+	if err := <-ended; err != nil || a.accepts("token/x") {
+		t.Errorf("the renewal ends with %v and accepts what was withdrawn: %v", err, a.accepts("token/x"))
 	}
 }
 
