@@ -71,13 +71,15 @@ var listed = map[string]ring{
 	"internal/out/wake":       ringOut,
 	"internal/out/worker":     ringOut,
 
+	"internal/flow/bind":  ringFlow,
 	"internal/flow/join":  ringFlow,
 	"internal/flow/leave": ringFlow,
 
-	"internal/room/apikey":    ringRoom,
-	"internal/room/directory": ringRoom,
-	"internal/room/overview":  ringRoom,
-	"internal/room/signin":    ringRoom,
+	"internal/room/apikey":      ringRoom,
+	"internal/room/directory":   ringRoom,
+	"internal/room/overview":    ringRoom,
+	"internal/room/securitykey": ringRoom,
+	"internal/room/signin":      ringRoom,
 
 	"internal/ledger/activity": ringLedger,
 	"internal/ledger/lease":    ringLedger,

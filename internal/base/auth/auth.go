@@ -73,13 +73,17 @@ func (c Caller) Identity() string {
 type Permission string
 
 // The permissions. Signed means no permission beyond being accepted as a caller
-// of the workspace.
+// of the workspace; OwnKeys the same for what sessions may do that are for keys
+// only (Standing.KeysOnly). Neither is ever granted by name.
 const (
 	Signed              Permission = ""
+	OwnKeys             Permission = "own_keys"
 	UsersRead           Permission = "users.read"
 	UsersWrite          Permission = "users.write"
 	AdministratorsRead  Permission = "administrators.read"
 	AdministratorsWrite Permission = "administrators.write"
+	SecurityKeysRead    Permission = "security_keys.read"
+	SecurityKeysWrite   Permission = "security_keys.write"
 	ActivitiesRead      Permission = "activities.read"
 	APIKeysRead         Permission = "api_keys.read"
 	APIKeysWrite        Permission = "api_keys.write"
@@ -95,7 +99,7 @@ type Permissions []Permission
 // All returns every permission there is.
 func All() Permissions {
 	return Permissions{
-		ActivitiesRead, AdministratorsRead, AdministratorsWrite, APIKeysRead, APIKeysWrite, UsersRead, UsersWrite, WorkspaceRead, WorkspaceWrite,
+		ActivitiesRead, AdministratorsRead, AdministratorsWrite, APIKeysRead, APIKeysWrite, SecurityKeysRead, SecurityKeysWrite, UsersRead, UsersWrite, WorkspaceRead, WorkspaceWrite,
 	}
 }
 
@@ -114,7 +118,7 @@ func Presets() []Preset {
 		}
 	}
 	return []Preset{
-		{Name: "key_administrator", Permissions: Permissions{ActivitiesRead, UsersRead, UsersWrite}},
+		{Name: "key_administrator", Permissions: Permissions{ActivitiesRead, SecurityKeysRead, SecurityKeysWrite, UsersRead, UsersWrite}},
 		{Name: "account_manager", Permissions: Permissions{UsersRead, UsersWrite}},
 		{Name: "auditor", Permissions: reads},
 	}
@@ -135,8 +139,10 @@ func ParsePermissions(names []string) (set Permissions, unknown string, ok bool)
 	return slices.Compact(set), "", true
 }
 
-// Has says whether p is in the set; Signed is in every set.
-func (s Permissions) Has(p Permission) bool { return p == Signed || slices.Contains(s, p) }
+// Has says whether p is in the set; Signed and OwnKeys are in every set.
+func (s Permissions) Has(p Permission) bool {
+	return p == Signed || p == OwnKeys || slices.Contains(s, p)
+}
 
 // Covers says whether every permission of other is in s.
 func (s Permissions) Covers(other Permissions) bool {
@@ -191,6 +197,13 @@ type Standing struct {
 	Active      bool
 	Owner       bool
 	Permissions Permissions
+	// KeysOnly is a session that may register and activate keys and do nothing else:
+	// it was opened by a one-time temporary access pass.
+	KeysOnly bool
+	// ByMailbox is a session behind which stands no more than a mailbox: an e-mail
+	// code, or a passkey that was registered by one. Who holds keys needs more to
+	// get another one.
+	ByMailbox bool
 }
 
 // StandingReader reads a caller's standing inside the transaction that acts on
@@ -204,6 +217,9 @@ type StandingReader interface {
 func Check(by Caller, s Standing, need Permission) *fault.Error {
 	if by.Kind == Anonymous || by.Kind == "" || !s.Active {
 		return fault.Unauthenticated()
+	}
+	if s.KeysOnly && need != OwnKeys {
+		return fault.Forbidden("keys_only", "You signed in with a one-time pass: it lets you set up your keys, and nothing else.")
 	}
 	if !s.Permissions.Has(need) {
 		return fault.Forbidden("missing_permission", "This needs the permission "+string(need)+".")

@@ -31,6 +31,9 @@ type (
 	KindSetupLink     struct{}
 	KindCeremony      struct{}
 	KindCode          struct{}
+	KindSecurityKey   struct{}
+	KindAccessPass    struct{}
+	KindActivation    struct{}
 
 	Workspace     = ID[KindWorkspace]
 	User          = ID[KindUser]
@@ -44,6 +47,9 @@ type (
 	SetupLink     = ID[KindSetupLink]
 	Ceremony      = ID[KindCeremony]
 	Code          = ID[KindCode]
+	SecurityKey   = ID[KindSecurityKey]
+	AccessPass    = ID[KindAccessPass]
+	Activation    = ID[KindActivation]
 )
 
 func (KindWorkspace) prefix() string     { return "ws" }
@@ -58,6 +64,9 @@ func (KindSession) prefix() string       { return "ses" }
 func (KindSetupLink) prefix() string     { return "slk" }
 func (KindCeremony) prefix() string      { return "cer" }
 func (KindCode) prefix() string          { return "code" }
+func (KindSecurityKey) prefix() string   { return "sk" }
+func (KindAccessPass) prefix() string    { return "tap" }
+func (KindActivation) prefix() string    { return "acn" }
 
 // alphabet is Crockford's base32 in lower case, as TypeID fixes it.
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -7,10 +7,12 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"math"
+	"strings"
 
 	"github.com/keyhold/keyhold/internal/base/secret"
 )
@@ -116,6 +118,32 @@ func EmailCode(key secret.Bytes, id string) string {
 			}
 		}
 	}
+}
+
+// linkLen is the length of a link's proof: 16 bytes in base64url without padding.
+const linkLen = 22
+
+// Link returns the secret of a link that is sent by e-mail: it belongs to the id under
+// key and stands in no table.
+func Link(key secret.Bytes, id string) secret.Bytes {
+	return secret.FromString(id + "." + linkProof(key, id))
+}
+
+// LinkID returns the id to which a link's secret belongs under key; ok is false if it
+// belongs to none.
+func LinkID(key secret.Bytes, value secret.Bytes) (id string, ok bool) {
+	id, proof, found := strings.Cut(value.ExposeString(), ".")
+	if !found || len(proof) != linkLen || len(id) > 100 {
+		return "", false
+	}
+	return id, secret.FromString(proof).Equal(secret.FromString(linkProof(key, id)))
+}
+
+func linkProof(key secret.Bytes, id string) string {
+	mac := hmac.New(sha256.New, key.Expose())
+	mac.Write([]byte("keyhold/link/v1\x00"))
+	mac.Write([]byte(id))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
 }
 
 // random returns n base62 characters, each equally likely.

@@ -308,6 +308,10 @@ func permissionLabel(p auth.Permission) (label, help string) {
 		return "Read settings", "See the settings of the workspace."
 	case auth.WorkspaceWrite:
 		return "Change settings", "Change the settings of the workspace."
+	case auth.SecurityKeysRead:
+		return "Read security keys", "List and find security keys, never their PINs."
+	case auth.SecurityKeysWrite:
+		return "Change security keys", "Create, activate, suspend, reset and delete security keys, and issue temporary access passes."
 	case auth.ActivitiesRead:
 		return "Read activities", "List the activity record."
 	case auth.APIKeysRead:

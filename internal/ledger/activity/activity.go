@@ -43,10 +43,12 @@ type Event struct {
 	Actor     Party
 	Target    Party
 	User      id.User // the user whom it concerns, if it concerns one
-	RPID      string
-	IP        string
-	Agent     string
-	RequestID string
+	// SecurityKey is the key with which it was done, or that it was done to.
+	SecurityKey id.SecurityKey
+	RPID        string
+	IP          string
+	Agent       string
+	RequestID   string
 
 	// ActorErased and TargetErased say that the personal fields of that side were
 	// erased; their digests still hold the chain together.

@@ -19,9 +19,11 @@ type Query struct {
 	Action  string
 	Outcome Outcome
 	RPID    string
-	From    time.Time // inclusive
-	To      time.Time // exclusive
-	Page    page.Request
+	// SecurityKey is the key with which it was done, or that it was done to.
+	SecurityKey id.SecurityKey
+	From        time.Time // inclusive
+	To          time.Time // exclusive
+	Page        page.Request
 }
 
 // Change is what others may know of a line at once: that something happened to

@@ -1,5 +1,7 @@
 package outbox
 
+import "github.com/keyhold/keyhold/internal/base/seal"
+
 // Recipient is whom a mail goes to. Language picks the texts, where there are any
 // in it.
 type Recipient struct {
@@ -171,3 +173,92 @@ type APIKeyLeaked struct {
 
 // MessageKind returns "mail.api_key_leaked".
 func (APIKeyLeaked) MessageKind() string { return "mail.api_key_leaked" }
+
+// SecurityKeyActivation brings a person the link with which they activate a key.
+// Link is its id: the link's secret is computed when the mail is written.
+type SecurityKeyActivation struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	Kind      string    `json:"kind"`
+	Key       string    `json:"key"`
+	Link      string    `json:"link"`
+	ExpiresAt int64     `json:"expires_at"` // Unix milliseconds
+	By        string    `json:"by"`
+	At        int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.security_key_activation".
+func (SecurityKeyActivation) MessageKind() string { return "mail.security_key_activation" }
+
+// SecurityKeyPIN brings a person the PIN that was set or generated for their card.
+// Sealed is the PIN under the workspace's sealing key, bound to the key's id and the
+// message's Seal.
+type SecurityKeyPIN struct {
+	To          Recipient `json:"to"`
+	Workspace   string    `json:"workspace"`
+	WorkspaceID string    `json:"workspace_id"`
+	KeyID       string    `json:"key_id"`
+	Key         string    `json:"key"`
+	Seal        string    `json:"seal"`
+	Sealed      []byte    `json:"sealed"`
+	MustChange  bool      `json:"must_change"`
+	Reset       bool      `json:"reset"` // there was another PIN before
+	By          string    `json:"by"`
+	At          int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.security_key_pin".
+func (SecurityKeyPIN) MessageKind() string { return "mail.security_key_pin" }
+
+// Identity names the row to which Sealed is bound.
+func (p SecurityKeyPIN) Identity() seal.Identity {
+	return seal.Identity{Workspace: p.WorkspaceID, Owner: p.KeyID, Kind: "pin_mail", ID: p.Seal}
+}
+
+// What a SecurityKeyNotice tells of.
+const (
+	KeyActivated = "activated"
+	KeySuspended = "suspended"
+	KeyResumed   = "resumed"
+	KeyDeleted   = "deleted"
+	KeyPINSet    = "pin_set"    // by an administrator, who got it to hand over
+	KeyPINChange = "pin_change" // by the holder
+	KeyPINLocked = "pin_locked" // too many wrong tries
+	KeyUnused    = "unused"     // it is suspended at Until unless it is used
+	KeyLost      = "lost"       // to administrators: the holder reported it
+	KeyWaits     = "waits"      // to administrators: the holder did their part
+)
+
+// SecurityKeyNotice tells a person what happened to a security key.
+type SecurityKeyNotice struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	Did       string    `json:"did"`
+	KeyID     string    `json:"key_id"`
+	Kind      string    `json:"kind"`
+	Key       string    `json:"key"`
+	Holder    string    `json:"holder"` // the name of who holds it
+	By        string    `json:"by"`     // empty if nobody acted
+	IP        string    `json:"ip"`
+	Agent     string    `json:"agent"`
+	Until     int64     `json:"until,omitempty"` // Unix milliseconds
+	At        int64     `json:"at"`              // Unix milliseconds
+}
+
+// MessageKind returns "mail.security_key_notice".
+func (SecurityKeyNotice) MessageKind() string { return "mail.security_key_notice" }
+
+// AccessPassIssued tells a person that a temporary access pass was made for them.
+// The code is not in it.
+type AccessPassIssued struct {
+	To        Recipient `json:"to"`
+	Workspace string    `json:"workspace"`
+	OneTime   bool      `json:"one_time"`
+	StartsAt  int64     `json:"starts_at"`  // Unix milliseconds
+	ExpiresAt int64     `json:"expires_at"` // Unix milliseconds
+	By        string    `json:"by"`
+	At        int64     `json:"at"` // Unix milliseconds
+}
+
+// MessageKind returns "mail.access_pass_issued".
+func (AccessPassIssued) MessageKind() string { return "mail.access_pass_issued" }
