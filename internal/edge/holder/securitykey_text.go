@@ -41,12 +41,11 @@ const (
 	textLostTitle = "Report as lost"
 	textLostDo    = "Yes, it is lost"
 
-	textCardNumber     = "Card number"
-	textCardNumberHelp = "Put the cursor here and hold the card to the reader, or type the number in hex digits: it may stand on the card."
-	textProofCard      = "You hold other keys: an administrator has to confirm this card before it works."
-	textProofCardText  = "Or show first that it is you, and it works at once."
-	textActivateSignIn = "First show that it is you."
-	//nolint:gosec // G101: no credential
+	textCardNumber         = "Card number"
+	textCardNumberHelp     = "Put the cursor here and hold the card to the reader, or type the number in hex digits: it may stand on the card."
+	textProofCard          = "You hold other keys: an administrator has to confirm this card before it works."
+	textProofCardText      = "Or show first that it is you, and it works at once."
+	textActivateSignIn     = "First show that it is you."
 	textActivateSignInText = "With a temporary access pass from an administrator, a code by e-mail, or a passkey that you have."
 	textProof              = "You hold other keys, so a code by e-mail is not enough to add one."
 	textProofText          = "Sign in with a key that you have, or ask an administrator for a temporary access pass."
