@@ -49,6 +49,8 @@ type Attempt struct {
 	Action string
 	Need   auth.Permission
 	Target Party
+	// SecurityKey is the key with which it is tried, or that it is tried on.
+	SecurityKey id.SecurityKey
 }
 
 // Gate runs a room's work for callers who are allowed to, and for nobody else:
@@ -147,5 +149,5 @@ func Refuse(ctx context.Context, t GateTx, by auth.Caller, a Attempt, reason str
 	if n == 0 {
 		return nil
 	}
-	return Append(ctx, t, by, Event{Action: a.Action, Outcome: Refused, Reason: reason, Count: n, Target: a.Target, User: by.User}, now)
+	return Append(ctx, t, by, Event{Action: a.Action, Outcome: Refused, Reason: reason, Count: n, Target: a.Target, User: by.User, SecurityKey: a.SecurityKey}, now)
 }
