@@ -95,9 +95,7 @@ type Query struct {
 	Words  []string // folded beginnings of words, all of which must be found
 	Status Status   // as it is shown
 	Group  id.Group // only its members; Everyone holds all users
-	// WithoutKey asks for those who hold no security key.
-	WithoutKey bool
-	Page       page.Request
+	Page   page.Request
 }
 
 // The names by which users are sorted. The default is SortName.

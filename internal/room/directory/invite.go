@@ -22,7 +22,6 @@ type Counts struct {
 	Pending    int
 	Active     int
 	Suspended  int
-	WithoutKey int
 }
 
 // Counts returns how many users the workspace has. The caller needs users.read.
