@@ -38,6 +38,7 @@ import (
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
 )
@@ -63,6 +64,8 @@ type App struct {
 	APIKeys   *apikey.Service
 	Record    *activity.Record
 	Overview  *overview.Service
+	// SecurityKeys is the room of the keys that people sign in with.
+	SecurityKeys *securitykey.Service
 
 	config    Config
 	options   Options
@@ -192,6 +195,10 @@ func (a *App) openRooms() error {
 	})
 	a.Record = activity.NewRecord(activity.Gate[activity.RecordTx]{Store: store.For[activity.RecordTx](a.store), Clock: a.clock}, a.keeper.Signer())
 	a.Overview = overview.New(store.For[overview.Tx](a.store), a.clock)
+	a.SecurityKeys = securitykey.NewService(securitykey.Config{
+		Store: store.For[securitykey.Tx](a.store), Clock: a.clock, LinkKey: a.keeper.CodeKey(),
+		Secrets: &secrets{store: store.For[secretTx](a.store), directory: a.Directory, keeper: a.keeper, known: map[id.Workspace]securitykey.Secrets{}},
+	})
 	return nil
 }
 

@@ -16,15 +16,19 @@ const (
 	warnEvery = 5 * time.Second
 	// sweepEvery is how often old usage is removed.
 	sweepEvery = 10 * time.Minute
+	// unusedEvery is how often security keys are looked for that nobody uses.
+	unusedEvery = time.Hour
 )
 
-// keepKeys writes how API keys were used, warns of those that end soon and removes
-// what is kept no longer, until ctx ends; then it writes what is left.
+// keepKeys writes how API keys were used, warns of those that end soon, looks after
+// security keys that nobody uses and removes what is kept no longer, until ctx ends;
+// then it writes what is left.
 func (a *App) keepKeys(ctx context.Context) {
-	flush, warn, sweep := time.NewTicker(apikey.UsageInterval), time.NewTicker(warnEvery), time.NewTicker(sweepEvery)
+	flush, warn, sweep, unused := time.NewTicker(apikey.UsageInterval), time.NewTicker(warnEvery), time.NewTicker(sweepEvery), time.NewTicker(time.Minute)
 	defer flush.Stop()
 	defer warn.Stop()
 	defer sweep.Stop()
+	defer unused.Stop()
 	by := auth.Job("", "server")
 	boundGarbage()
 	for {
@@ -40,9 +44,12 @@ func (a *App) keepKeys(ctx context.Context) {
 			_, err = a.APIKeys.WarnExpiring(ctx, by)
 		case <-sweep.C:
 			err = a.APIKeys.Sweep(ctx, by)
+		case <-unused.C:
+			unused.Reset(unusedEvery) // the first one comes soon: a server may not stay up that long
+			_, err = a.SecurityKeys.LookAfterUnused(ctx, by)
 		}
 		if err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "looking after API keys", "error", err.Error())
+			a.log.WarnContext(ctx, "looking after keys", "error", err.Error())
 		}
 	}
 }

@@ -77,6 +77,9 @@ func (t *Tx) InsertUser(ctx context.Context, u directory.User) error {
 	if err := t.addTally(ctx, u.Workspace, "users/"+string(u.Shown()), 1); err != nil {
 		return err
 	}
+	if err := t.addTally(ctx, u.Workspace, "users/without_key", 1); err != nil {
+		return err
+	}
 	if err := t.addTick(ctx, u.Workspace, "user.create", u.CreatedAt); err != nil {
 		return err
 	}
@@ -93,7 +96,10 @@ func (t *Tx) UpdateUser(ctx context.Context, u directory.User) error {
 		nameFold(u), u.Phone, u.EmployeeID, u.Language, u.Timezone, u.Auditable, u.Revision); err != nil {
 		return err
 	}
-	return t.replaceTerms(ctx, u.Workspace, "user", string(u.ID), directory.Terms(u))
+	if err := t.replaceTerms(ctx, u.Workspace, "user", string(u.ID), directory.Terms(u)); err != nil {
+		return err
+	}
+	return t.retermSecurityKeysOf(ctx, u.Workspace, u.ID)
 }
 
 // FindUser satisfies directory.Tx.
@@ -144,7 +150,13 @@ func (t *Tx) ListUsers(ctx context.Context, w id.Workspace, q directory.Query) (
 	}
 	l.userFilters(w, q, f, narrowed)
 	// Without words and with one filter at most, a tally knows how many there are.
-	tallied := len(q.Words) == 0 && (q.Status == "" || f.group == "")
+	filters := 0
+	for _, is := range []bool{q.Status != "", f.group != "", q.WithoutKey} {
+		if is {
+			filters++
+		}
+	}
+	tallied := len(q.Words) == 0 && filters < 2
 	wantsTotal := q.Page.WithTotal
 	q.Page.WithTotal = wantsTotal && !tallied
 	o, valueOf := userOrdering(q.Page.Sort)
@@ -170,7 +182,9 @@ type userFilters struct {
 	group     id.Group // zero for none and for Everyone
 	rareShown bool     // few users are of the status
 	rareGroup bool     // few users are in the group
-	fewest    int64    // how many the rarer of the filters leaves
+	// rareKeyless says that few users have no security key.
+	rareKeyless bool
+	fewest      int64 // how many the rarest of the filters leaves
 }
 
 // userFilters looks up how many users each filter leaves.
@@ -186,6 +200,13 @@ func (t *Tx) userFilters(ctx context.Context, w id.Workspace, q directory.Query)
 			return f, err
 		}
 		f.rareShown, f.fewest = isRare(n, total), min(f.fewest, n)
+	}
+	if q.WithoutKey {
+		n, err := t.tally(ctx, w, "users/without_key")
+		if err != nil {
+			return f, err
+		}
+		f.rareKeyless, f.fewest = isRare(n, total), min(f.fewest, n)
 	}
 	if q.Group == "" {
 		return f, nil
@@ -209,6 +230,7 @@ func (t *Tx) CountUsers(ctx context.Context, w id.Workspace) (directory.Counts, 
 	var n directory.Counts
 	for name, to := range map[string]*int{
 		"users": &n.Total, "users/not_invited": &n.NotInvited, "users/pending": &n.Pending, "users/active": &n.Active, "users/suspended": &n.Suspended,
+		"users/without_key": &n.WithoutKey,
 	} {
 		v, err := t.tally(ctx, w, name)
 		if err != nil {

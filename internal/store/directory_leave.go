@@ -68,7 +68,11 @@ func (t *Tx) DeleteUser(ctx context.Context, w id.Workspace, u id.User, now time
 	if err := t.deleteMemberships(ctx, w, u); err != nil {
 		return err
 	}
+	if err := t.deleteSecurityKeysOf(ctx, w, u, now); err != nil {
+		return err
+	}
 	for _, query := range []string{
+		`DELETE FROM signin_access_pass WHERE workspace = $1 AND user_id = $2`,
 		`DELETE FROM signin_session WHERE workspace = $1 AND user_id = $2`,
 		`DELETE FROM signin_passkey WHERE workspace = $1 AND user_id = $2`,
 		`DELETE FROM signin_setup_link WHERE workspace = $1 AND user_id = $2`,
@@ -89,6 +93,10 @@ func (t *Tx) DeleteUser(ctx context.Context, w id.Workspace, u id.User, now time
 		return err
 	}
 	if err := t.must(ctx, `DELETE FROM directory_user WHERE workspace = $1 AND id = $2`, w, u); err != nil {
+		return err
+	}
+	// Without keys they counted as somebody without one.
+	if err := t.addTally(ctx, w, "users/without_key", -1); err != nil {
 		return err
 	}
 	return errors.Join(t.addTally(ctx, w, "users", -1), t.addTally(ctx, w, "users/"+shown, -1), t.addTick(ctx, w, "user.delete", now))

@@ -23,6 +23,7 @@ import (
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
 	"github.com/keyhold/keyhold/internal/store/storetest"
@@ -46,6 +47,7 @@ func latchRaces() []latchRace {
 		{"one owner stays", "/owners", raceLastOwner},
 		{"an owner stays an administrator", "/owners", raceLastOwnerRemoved},
 		{"a passkey of an administrator stays", "/passkeys", raceLastPasskey},
+		{"one holder of a card", "/cards", raceCard},
 	}
 }
 
@@ -181,6 +183,7 @@ type (
 	leaveUnlatched     struct{ leave.Tx }
 	signinUnlatched    struct{ signin.Tx }
 	apikeyUnlatched    struct{ apikey.Tx }
+	keyUnlatched       struct{ securitykey.Tx }
 )
 
 func (directoryUnlatched) Latch(context.Context, string) error { return nil }
@@ -188,6 +191,25 @@ func (joinUnlatched) Latch(context.Context, string) error      { return nil }
 func (leaveUnlatched) Latch(context.Context, string) error     { return nil }
 func (signinUnlatched) Latch(context.Context, string) error    { return nil }
 func (apikeyUnlatched) Latch(context.Context, string) error    { return nil }
+func (keyUnlatched) Latch(context.Context, string) error       { return nil }
+
+func raceCard(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error {
+	run := store.For[securitykey.Tx](s)
+	if !latched {
+		run = unlatched[securitykey.Tx]{run, func(t securitykey.Tx) securitykey.Tx { return keyUnlatched{t} }}
+	}
+	room := securitykey.NewService(securitykey.Config{Store: run, Clock: clock.NewManual(storetest.Start()), Secrets: storetest.KeySecrets(t)})
+	w := storetest.Workspace(t, s)
+	var out [2]func() error
+	for i, name := range []string{"ada", "bob"} {
+		u := storetest.User(t, s, w, name)
+		out[i] = func() error {
+			_, err := room.Create(t.Context(), auth.Job(w, "race"), u.ID, securitykey.NewKey{Kind: securitykey.ContactlessCard, CardNumber: "04A1B2C3"})
+			return err
+		}
+	}
+	return out
+}
 
 func signinOf(s *store.Store, latched bool) *signin.Service {
 	run := store.For[signin.Tx](s)

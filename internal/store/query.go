@@ -10,6 +10,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 )
 
 // listQuery joins constant fragments into the query of a filtered, sorted and
@@ -73,6 +74,14 @@ func (q *listQuery) userFilters(workspace any, in directory.Query, f userFilters
 			"EXISTS (SELECT 1 FROM directory_membership m WHERE m.workspace = %s AND m.group_id = %s AND m.user_id = u.id)", q.arg(workspace), q.arg(f.group)))
 	}
 	switch {
+	case !in.WithoutKey:
+	case f.rareKeyless && !driven:
+		driven = true
+		q.startFrom(fmt.Sprintf("SELECT s.id FROM directory_user s WHERE s.workspace = %s AND s.security_keys = 0", q.arg(workspace)), "u.id")
+	default:
+		q.where = append(q.where, "u.security_keys = 0")
+	}
+	switch {
 	case in.Status == "":
 	case byName && !driven:
 		q.filter("u.shown = ?", string(in.Status)) // the index has this order too
@@ -117,6 +126,50 @@ func (q *listQuery) apikeyFilters(in apikey.Query) {
 	}
 	if in.CreatedBy != "" {
 		q.filter("k.created_by_id = ?", in.CreatedBy)
+	}
+}
+
+// securityKeyFilters adds a list's conditions on security keys k. The list starts from
+// one of them if few keys fulfil it, unless driven says that it starts from something
+// else. NOT (a <> b) keeps SQLite from an index that leaves too many.
+func (q *listQuery) securityKeyFilters(workspace any, in securitykey.Query, rareShown, rareKind, driven bool) {
+	from := func(set string, args ...any) {
+		if driven = true; len(args) == 0 {
+			q.startFrom(fmt.Sprintf(set, q.arg(workspace)), "k.id")
+			return
+		}
+		q.startFrom(fmt.Sprintf(set, q.arg(workspace), q.arg(args[0])), "k.id")
+	}
+	if in.CardDigest != "" && !driven {
+		from("SELECT s.id FROM securitykey s WHERE s.workspace = %s AND s.card_digest = %s AND s.card_digest <> ''", in.CardDigest)
+	} else if in.CardDigest != "" {
+		q.filter("NOT (k.card_digest <> ?)", in.CardDigest)
+	}
+	if in.User != "" && !driven {
+		from("SELECT s.id FROM securitykey s WHERE s.workspace = %s AND s.user_id = %s", in.User)
+	} else if in.User != "" {
+		q.filter("NOT (k.user_id <> ?)", in.User)
+	}
+	if in.ToConfirm && !driven {
+		from("SELECT s.id FROM securitykey s WHERE s.workspace = %s AND s.to_confirm = TRUE")
+	} else if in.ToConfirm {
+		q.where = append(q.where, "k.to_confirm = TRUE")
+	}
+	byName := in.Page.Sort == "" || in.Page.Sort == securitykey.SortName
+	switch {
+	case in.Status == "":
+	case byName && !driven && !rareKind:
+		q.filter("k.shown = ?", string(in.Status)) // the index has this order too
+	case (rareShown || rareKind) && !driven:
+		from("SELECT s.id FROM securitykey s WHERE s.workspace = %s AND s.shown = %s", string(in.Status))
+	default:
+		q.filter("NOT (k.shown <> ?)", string(in.Status))
+	}
+	if in.Kind != "" {
+		q.filter("k.kind = ?", string(in.Kind))
+	}
+	if !in.UnusedSince.IsZero() {
+		q.filter("k.used_at < ?", millis(in.UnusedSince))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -17,6 +18,7 @@ import (
 var (
 	_ directory.Tx      = (*Tx)(nil)
 	_ signin.Tx         = (*Tx)(nil)
+	_ securitykey.Tx    = (*Tx)(nil)
 	_ apikey.Tx         = (*Tx)(nil)
 	_ join.Tx           = (*Tx)(nil)
 	_ leave.Tx          = (*Tx)(nil)

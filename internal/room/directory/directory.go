@@ -95,7 +95,9 @@ type Query struct {
 	Words  []string // folded beginnings of words, all of which must be found
 	Status Status   // as it is shown
 	Group  id.Group // only its members; Everyone holds all users
-	Page   page.Request
+	// WithoutKey leaves only users who have no security key.
+	WithoutKey bool
+	Page       page.Request
 }
 
 // The names by which users are sorted. The default is SortName.

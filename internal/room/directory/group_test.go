@@ -273,7 +273,7 @@ func TestCounts(t *testing.T) {
 		h.create(t, n)
 	}
 	got, err := h.Counts(t.Context(), h.by)
-	if want := (directory.Counts{Total: 4, NotInvited: 3, Pending: 1}); err != nil || got != want {
+	if want := (directory.Counts{Total: 4, NotInvited: 3, Pending: 1, WithoutKey: 4}); err != nil || got != want {
 		t.Errorf("Counts() = %+v (%v), want %+v", got, err, want)
 	}
 }

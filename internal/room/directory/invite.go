@@ -15,13 +15,15 @@ import (
 // InviteEvery is how long one waits before a user is invited again.
 const InviteEvery = time.Minute
 
-// Counts are how many users there are, all of them and by shown status.
+// Counts are how many users there are, all of them, by shown status and
+// without a security key.
 type Counts struct {
 	Total      int
 	NotInvited int
 	Pending    int
 	Active     int
 	Suspended  int
+	WithoutKey int // who have no security key, of any status
 }
 
 // Counts returns how many users the workspace has. The caller needs users.read.

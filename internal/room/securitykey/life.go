@@ -1,13 +1,13 @@
 package securitykey
 
-// act is something that moves a key through its life.
-type act string
+// step is something that moves a key through its life.
+type step string
 
 const (
-	actSend     act = "send"     // the activation goes out, again if it went out before
-	actActivate act = "activate" // the key begins to work
-	actSuspend  act = "suspend"  // the flag is set
-	actResume   act = "resume"   // the flag is taken back
+	actSend     step = "send"     // the activation goes out, again if it went out before
+	actActivate step = "activate" // the key begins to work
+	actSuspend  step = "suspend"  // the flag is set
+	actResume   step = "resume"   // the flag is taken back
 )
 
 // standing is where a key is: its life, and the flag beside it.
@@ -20,7 +20,7 @@ type standing struct {
 // flag never touches the life, so that a key comes back as it went.
 //
 // constant: a table.
-var transitions = map[standing]map[act]standing{
+var transitions = map[standing]map[step]standing{
 	{New, false}:     {actSend: {Pending, false}, actActivate: {Active, false}, actSuspend: {New, true}},
 	{New, true}:      {actResume: {New, false}},
 	{Pending, false}: {actSend: {Pending, false}, actActivate: {Active, false}, actSuspend: {Pending, true}},
@@ -30,7 +30,7 @@ var transitions = map[standing]map[act]standing{
 }
 
 // after returns where an act leads; ok is false if the key's life does not allow it.
-func (s standing) after(a act) (next standing, ok bool) {
+func (s standing) after(a step) (next standing, ok bool) {
 	next, ok = transitions[s][a]
 	return next, ok
 }

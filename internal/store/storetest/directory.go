@@ -108,6 +108,7 @@ func counted(t *testing.T, d Database, w id.Workspace) {
 	want := directory.Counts{
 		Total: rows(`1 = 1`), NotInvited: rows(`suspended_at = 0 AND status = 'not_invited'`), Pending: rows(`suspended_at = 0 AND status = 'pending'`),
 		Active: rows(`suspended_at = 0 AND status = 'active'`), Suspended: rows(`suspended_at <> 0`),
+		WithoutKey: rows(`NOT EXISTS (SELECT 1 FROM securitykey k WHERE k.user_id = u.id)`),
 	}
 	if got != want {
 		t.Errorf("tallies %+v, want %+v as the rows are", got, want)
