@@ -32,6 +32,7 @@ import (
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -42,6 +43,8 @@ var (
 	_ Join      = (*join.Service)(nil)
 	_ APIKeys   = (*apikey.Service)(nil)
 	_ Record    = (*activity.Record)(nil)
+
+	_ SecurityKeys = (*securitykey.Service)(nil)
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

@@ -64,6 +64,8 @@ func (p *Panel) showEditKey(w http.ResponseWriter, r *http.Request, v visit, k s
 	}
 	if k.Kind == securitykey.Smartphone {
 		view.Proximity = proximityChoice(form)
+	}
+	if k.Kind != securitykey.ContactlessCard { // the others have one way only
 		return p.show(w, r, status, editKeyTemplate(view))
 	}
 	allowed, err := p.pinlessAllowed(r, v)
@@ -71,7 +73,7 @@ func (p *Panel) showEditKey(w http.ResponseWriter, r *http.Request, v visit, k s
 		return err
 	}
 	view.VerifyError = texts["verification"]
-	view.Verifications, view.VerifyNote = verifications(k.Kind, form, allowed || k.Verification == securitykey.Pinless)
+	view.Verifications, view.VerifyNote = verifications(form, allowed || k.Verification == securitykey.Pinless)
 	return p.show(w, r, status, editKeyTemplate(view))
 }
 
@@ -101,17 +103,13 @@ func proximityChoice(form url.Values) choice {
 	return choice{Name: "proximity", Value: "on", Label: textProximity, Help: textProximityHelp, Checked: form.Has("proximity")}
 }
 
-// verifications are the ways in which a holder proves to be the holder, and what is
-// to be known of them. Phones have one only.
-func verifications(k securitykey.Kind, form url.Values, pinless bool) ([]choice, string) {
+// verifications are the ways in which a card's holder proves to be the holder, and what
+// is to be known of them.
+func verifications(form url.Values, pinless bool) ([]choice, string) {
 	offer := func(value securitykey.Verification, label, help string) choice {
 		return choice{Name: "verification", Value: string(value), Label: label, Help: help, Checked: form.Get("verification") == string(value)}
 	}
-	help := textVerifyPINCard
-	if k == securitykey.FIDO2 {
-		help = textVerifyPINFIDO2
-	}
-	out := []choice{offer(securitykey.ByPIN, textVerifyPIN, help)}
+	out := []choice{offer(securitykey.ByPIN, textVerifyPIN, textVerifyPINCard)}
 	if !pinless {
 		return out, textPinlessOff
 	}
@@ -138,8 +136,9 @@ func (p *Panel) updateSecurityKey(w http.ResponseWriter, r *http.Request, v visi
 	}
 	if k.Kind == securitykey.Smartphone {
 		c.Proximity = new(form.Has("proximity"))
-	} else if form.Has("verification") {
-		c.Verification = new(securitykey.Verification(form.Get("verification")))
+	}
+	if asked := securitykey.Verification(form.Get("verification")); k.Kind == securitykey.ContactlessCard && asked != k.Verification {
+		c.Verification = &asked // it takes more than the other fields
 	}
 	_, cause := p.c.SecurityKeys.Update(r.Context(), v.caller, k.ID, c, revision)
 	f, status, shown := isRuleFault(cause)

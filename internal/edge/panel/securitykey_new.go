@@ -147,9 +147,11 @@ func tidyKeyForm(form url.Values) {
 	if offered := begins(kind); !slices.Contains(offered, form.Get("activation")) {
 		form.Set("activation", offered[0])
 	}
-	if kind == securitykey.Smartphone {
+	pinless := form.Get("verification") == string(securitykey.Pinless)
+	switch {
+	case kind == securitykey.Smartphone:
 		form.Set("verification", string(securitykey.ByPhone))
-	} else if form.Get("verification") == string(securitykey.ByPhone) {
+	case kind != securitykey.ContactlessCard || !pinless:
 		form.Set("verification", string(securitykey.ByPIN))
 	}
 }
@@ -257,7 +259,7 @@ func (p *Panel) createKey(w http.ResponseWriter, r *http.Request, v visit, u dir
 		return p.showKeyWizard(w, r, v, u, form, stepReview, nil, http.StatusForbidden)
 	}
 	if f, status, ok := isRuleFault(err); ok {
-		return p.showKeyWizard(w, r, v, u, form, keyStepOf(f), renamed(f, "card", "card_number"), status)
+		return p.showKeyWizard(w, r, v, u, form, keyStepOf(f), f, status)
 	}
 	if err != nil {
 		return err
@@ -352,16 +354,20 @@ func (view *keyWizardView) fillKinds(form url.Values, texts map[string]string) {
 
 func (p *Panel) fillOptions(r *http.Request, v visit, form url.Values, texts map[string]string, view *keyWizardView) error {
 	kind := securitykey.Kind(form.Get("kind"))
-	view.Error, view.Fields = texts["verification"], []field{keyNameField(form, texts)}
+	name := keyNameField(form, texts)
+	name.Help += textKeyNameEmpty + kindWords(kind).Default + "”."
+	view.Error, view.Fields = texts["verification"], []field{name}
 	if kind != securitykey.FIDO2 {
 		view.Fields = append(view.Fields, keyModelField(form, texts))
 	}
 	if kind == securitykey.Smartphone {
 		view.Proximity = proximityChoice(form)
+	}
+	if kind != securitykey.ContactlessCard { // the others have one way only
 		return nil
 	}
 	allowed, err := p.pinlessAllowed(r, v)
-	view.Verifications, view.VerifyNote = verifications(kind, form, allowed)
+	view.Verifications, view.VerifyNote = verifications(form, allowed)
 	return err
 }
 

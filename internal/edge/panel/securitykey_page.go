@@ -139,7 +139,11 @@ func (v visit) securityKeyDetails(found securitykey.Detail) []detail {
 		}
 		out = append(out, detail{Label: textProximity, Value: proximity})
 	}
-	out = append(out, detail{Label: textVerification, Value: verificationText(k)})
+	verified := detail{Label: textVerification, Value: verificationText(k)}
+	if k.Kind == securitykey.FIDO2 {
+		verified.Help = textVerifyPINFIDO2
+	}
+	out = append(out, verified)
 	if k.Kind == securitykey.ContactlessCard {
 		out = append(out, v.pinDetail(k))
 	}

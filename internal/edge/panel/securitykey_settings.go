@@ -48,7 +48,9 @@ type triedView struct {
 	Title   string
 	Notice  []securityKeyRow
 	Suspend []securityKeyRow
-	None    string // instead of both
+	// NoticeMore and SuspendMore say how many there are beyond those.
+	NoticeMore, SuspendMore string
+	None                    string // instead of both
 }
 
 // settingsTabs lead to the pages of the settings.
@@ -255,6 +257,12 @@ func (p *Panel) showChangedKeySettings(w http.ResponseWriter, r *http.Request, v
 
 // tryUnused shows whom looking after unused keys would reach now. Nothing is saved.
 func (p *Panel) tryUnused(w http.ResponseWriter, r *http.Request, v visit, form url.Values, days, grace int) error {
+	view := p.keySettingsView(v, form, nil)
+	view.Tried = triedView{Title: triedText(days, grace)}
+	if days == 0 {
+		view.Tried = triedView{Title: textUnusedKeys, None: textUnusedOff}
+		return p.show(w, r, http.StatusOK, keySettingsTemplate(view))
+	}
 	found, err := p.c.SecurityKeys.Unused(r.Context(), v.caller, days, grace)
 	if f, status, ok := isRuleFault(err); ok {
 		return p.show(w, r, status, keySettingsTemplate(p.keySettingsView(v, form, f)))
@@ -262,19 +270,17 @@ func (p *Panel) tryUnused(w http.ResponseWriter, r *http.Request, v visit, form 
 	if err != nil {
 		return err
 	}
-	view := p.keySettingsView(v, form, nil)
-	view.Tried = triedView{Title: triedText(days, grace)}
-	for _, k := range found.Notice {
-		view.Tried.Notice = append(view.Tried.Notice, v.securityKeyRow(k))
-	}
-	for _, k := range found.Suspend {
-		view.Tried.Suspend = append(view.Tried.Suspend, v.securityKeyRow(k))
-	}
-	if len(found.Notice)+len(found.Suspend) == 0 {
-		view.Tried.None = textTriedNone
-		if days == 0 {
-			view.Tried.None = textUnusedOff
+	rows := func(keys []securitykey.SecurityKey) []securityKeyRow {
+		var out []securityKeyRow
+		for _, k := range keys {
+			out = append(out, v.securityKeyRow(k))
 		}
+		return out
+	}
+	view.Tried.Notice, view.Tried.Suspend = rows(found.ToTell), rows(found.ToSuspend)
+	view.Tried.NoticeMore, view.Tried.SuspendMore = moreText(found.ToTellCount-len(found.ToTell)), moreText(found.ToSuspendCount-len(found.ToSuspend))
+	if len(found.ToTell)+len(found.ToSuspend) == 0 {
+		view.Tried.None = textTriedNone
 	}
 	return p.show(w, r, http.StatusOK, keySettingsTemplate(view))
 }

@@ -714,16 +714,16 @@ func TestKeySettingsPages(t *testing.T) {
 	}
 	goldenPages(t, []goldenPage{
 		{"key_settings", "/workspace/security-keys", nil, (*world).cards4, http.StatusOK},
-		{"key_cardRulesreader", "/workspace/security-keys", nil, reading(auth.WorkspaceRead), http.StatusOK},
-		{"key_cardRuleswrong", "/workspace/security-keys", stored, refusing(fault.Invalid("invalid_fields", "Some fields need your attention.",
+		{"key_settings_reader", "/workspace/security-keys", nil, reading(auth.WorkspaceRead), http.StatusOK},
+		{"key_settings_wrong", "/workspace/security-keys", stored, refusing(fault.Invalid("invalid_fields", "Some fields need your attention.",
 			fault.Field{Name: "pin_min", Message: "must be at least 4"}, fault.Field{Name: "models_allowed", Message: "holds \"x\", which is no AAGUID"})), http.StatusUnprocessableEntity},
-		{"key_cardRuleschanged", "/workspace/security-keys", stored, refusing(fault.Precondition()), http.StatusUnprocessableEntity},
-		{"key_cardRulesconfirm", "/workspace/security-keys", stored, refusing(errStepUp), http.StatusForbidden},
-		{"key_cardRulestried", "/workspace/security-keys", try, func(w *world) {
+		{"key_settings_changed", "/workspace/security-keys", stored, refusing(fault.Precondition()), http.StatusUnprocessableEntity},
+		{"key_settings_confirm", "/workspace/security-keys", stored, refusing(errStepUp), http.StatusForbidden},
+		{"key_settings_tried", "/workspace/security-keys", try, func(w *world) {
 			w.cards4()
-			w.unused = securitykey.Unused{Notice: w.cards[:1], Suspend: w.cards[2:3]}
+			w.unused = securitykey.Unused{ToTell: w.cards[:1], ToTellCount: 301, ToSuspend: w.cards[2:3], ToSuspendCount: 1}
 		}, http.StatusOK},
-		{"key_cardRulestried_none", "/workspace/security-keys", try, (*world).cards4, http.StatusOK},
+		{"key_settings_tried_none", "/workspace/security-keys", try, (*world).cards4, http.StatusOK},
 	})
 }
 

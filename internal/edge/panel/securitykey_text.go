@@ -126,7 +126,8 @@ const (
 	textNeeded          = "is needed"
 	textNextSteps       = "What comes next"
 
-	textKeyNameHelp  = "So that its holder knows which one it is. Left empty, it is called after its kind."
+	textKeyNameHelp  = "So that its holder knows which one it is."
+	textKeyNameEmpty = " Left empty, it is called “"
 	textKeyModelHelp = "The make, such as MIFARE DESFire EV3. For people only."
 
 	textVerifyPIN      = "PIN"
@@ -503,6 +504,14 @@ func unusedRuleText(days, grace int) string {
 
 func triedText(days, grace int) string {
 	return "With " + count(days, "day") + " and " + count(grace, "day") + ", now"
+}
+
+// moreText says how many keys are not listed.
+func moreText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return "and " + count(n, "other key")
 }
 
 func toConfirmText(n int64, more bool) string {
