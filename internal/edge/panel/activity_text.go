@@ -253,6 +253,8 @@ func detailText(action, detail string) string {
 			names[i] = fieldLabel(name)
 		}
 		return strings.Join(names, ", ")
+	case strings.HasPrefix(action, "security_key."), strings.HasPrefix(action, "access_pass."):
+		return securityKeyDetailText(detail)
 	case strings.HasPrefix(action, "api_key."):
 		return apiKeyDetailText(action, detail)
 	}

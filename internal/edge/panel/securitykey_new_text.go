@@ -2,6 +2,7 @@ package panel
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/keyhold/keyhold/internal/room/directory"
@@ -187,6 +188,23 @@ func securityKeyActionText(action string) (done, tried string) {
 		return "Looked at a temporary access pass", "Tried to look at a temporary access pass"
 	}
 	return action, action
+}
+
+// securityKeyDetailText is what the detail of an activity on a key or a pass says.
+func securityKeyDetailText(detail string) string {
+	switch {
+	case slices.Contains(securitykey.Kinds(), securitykey.Kind(detail)):
+		return strings.ToLower(kindWords(securitykey.Kind(detail)).Name[:1]) + kindWords(securitykey.Kind(detail)).Name[1:]
+	case detail == "set":
+		return "to one that was typed"
+	case detail == "generated":
+		return "to a generated one"
+	case detail == "to confirm":
+		return "waits to be confirmed"
+	case detail == "unused":
+		return "because nobody used it"
+	}
+	return detail
 }
 
 // securityKeyActionsOffered are the acts on keys and passes that the record can be

@@ -151,7 +151,7 @@ func (v visit) securityKeyDetails(found securitykey.Detail) []detail {
 		out,
 		detail{Label: textDeviceAccess, Value: textSingleAccount},
 		detail{Label: textColumnCreated, Time: v.moment(k.CreatedAt)}, detail{Label: textKeyActivated, Time: v.moment(k.ActivatedAt), Value: textNever},
-		detail{Label: textColumnLastActive, Time: v.moment(k.LastActivityAt), Value: textNever, Help: count(int(k.Total), "activity use")},
+		detail{Label: textColumnLastActive, Time: v.moment(k.LastActivityAt), Value: textNever, Help: usesText(k.Total)},
 		detail{Label: textAPIKeyID, Value: string(k.ID), Code: true},
 	)
 }

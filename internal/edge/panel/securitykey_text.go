@@ -22,6 +22,7 @@ const (
 	textSecurityKeysAll        = "Show all security keys"
 	textSecurityKeysTable      = "Security keys of the workspace"
 	textSecurityKeysCounters   = "Security keys by status"
+	textSecurityKeysSearch     = "Search security keys"
 	textSecurityKeysSearchHelp = "Name, model, holder or card number"
 	textSecurityKeysFoundHelp  = "No security key fits the filters. Try the beginning of a word, or the whole number of a card."
 	textSecurityKeysNone       = "No security keys yet"
@@ -504,6 +505,17 @@ func unusedRuleText(days, grace int) string {
 
 func triedText(days, grace int) string {
 	return "With " + count(days, "day") + " and " + count(grace, "day") + ", now"
+}
+
+// usesText says how often a key was used.
+func usesText(n int64) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "1 activity in all"
+	}
+	return thousands(int(n)) + " activities in all"
 }
 
 // moreText says how many keys are not listed.
