@@ -3,6 +3,7 @@ package panel
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/fault"
@@ -78,9 +79,18 @@ func (p *Panel) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	p.admit(w, r, opened)
 	if opened.Caller.Kind == auth.User {
-		return landing{Location: appPath}, nil
+		return landing{Location: appNext(in.Next)}, nil
 	}
 	return landing{Location: safeNext(in.Next)}, nil
+}
+
+// appNext returns next if it is a page of the app, else the app's first.
+func appNext(next string) string {
+	next = kit.SafeNext(next, appPath)
+	if path, _, _ := strings.Cut(next, "?"); path == appPath || strings.HasPrefix(path, appPath+"/") {
+		return next
+	}
+	return appPath
 }
 
 // admit gives the browser the session that was opened for it.

@@ -111,11 +111,14 @@ func (s *Service) Create(ctx context.Context, by auth.Caller, owner id.User, n N
 
 // handOver tells the holder of their new key what they need to know.
 func (a *act) handOver(ctx context.Context, n NewKey, pin newPIN, k SecurityKey) error {
+	if n.Activation == Assigned {
+		return nil
+	}
+	if err := a.t.MarkUserInvited(ctx, k.Workspace, k.User); err != nil {
+		return err // they get a mail in any case
+	}
 	switch n.Activation {
 	case ActivateEmail:
-		if err := a.t.MarkUserInvited(ctx, k.Workspace, k.User); err != nil {
-			return err
-		}
 		return a.mailLink(ctx, k)
 	case ActivateNow:
 		if err := appendLine(ctx, a.t, a.by, "security_key.activate", "", k, a.now); err != nil {
