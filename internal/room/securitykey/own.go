@@ -131,13 +131,14 @@ func (s *Service) ReportLost(ctx context.Context, by auth.Caller, k id.SecurityK
 			return SecurityKey{}, nil, err
 		}
 		out := a.old
-		if a.old.SuspendedAt.IsZero() {
+		switch {
+		case a.old.SuspendedAt.IsZero():
 			if out, err = a.suspend(ctx, ""); err == nil {
 				err = a.tell(ctx, outbox.KeySuspended, out)
 			}
-		} else if n > 1 {
+		case n > 1:
 			return out, nil, nil
-		} else {
+		default:
 			err = a.append(ctx, "suspended before", out)
 		}
 		if err != nil {

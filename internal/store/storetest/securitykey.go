@@ -123,12 +123,12 @@ func lockedSecurityKey(t *testing.T, d Database) {
 				if _, err := tx.LockUser(ctx, u.Workspace, u.ID); err != nil {
 					return err
 				}
-				k, _, err := tx.LockSecurityKey(ctx, u.Workspace, k.ID)
+				held, _, err := tx.LockSecurityKey(ctx, u.Workspace, k.ID)
 				if err != nil {
 					return err
 				}
-				k.Revision++
-				return tx.UpdateSecurityKey(ctx, k)
+				held.Revision++
+				return tx.UpdateSecurityKey(ctx, held)
 			})
 			if err != nil {
 				t.Error(err)
