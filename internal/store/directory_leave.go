@@ -131,6 +131,12 @@ func (t *Tx) CountSessionsOf(ctx context.Context, w id.Workspace, u id.User, now
 	return int(n), err
 }
 
+// CountSecurityKeysOf satisfies leave.Tx.
+func (t *Tx) CountSecurityKeysOf(ctx context.Context, w id.Workspace, u id.User) (int, error) {
+	n, err := t.number(ctx, `SELECT COUNT(*) FROM securitykey WHERE workspace = $1 AND user_id = $2`, w, u)
+	return int(n), err
+}
+
 // ListCreatedAPIKeys satisfies leave.Tx.
 func (t *Tx) ListCreatedAPIKeys(ctx context.Context, w id.Workspace, u id.User, now time.Time, limit int) ([]apikey.Key, error) {
 	return collect(ctx, t, scanAPIKey, `

@@ -42,23 +42,34 @@ func (t *Tx) WorkspaceHasOwner(ctx context.Context, w id.Workspace) (bool, error
 // InsertPasskey satisfies signin.Tx.
 func (t *Tx) InsertPasskey(ctx context.Context, p signin.Passkey) error {
 	return t.must(ctx, `
-		INSERT INTO signin_passkey (id, workspace, user_id, credential_id, record, name, created_at, last_used_at, confirmed_at, confirmed_by)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		p.ID, p.Workspace, p.User, p.CredentialID, p.Record, p.Name, millis(p.CreatedAt), millis(p.LastUsedAt), millis(p.ConfirmedAt), p.ConfirmedBy)
+		INSERT INTO signin_passkey (id, workspace, user_id, credential_id, record, name, created_at, last_used_at, confirmed_at, confirmed_by, security_key,
+			by_mailbox)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		p.ID, p.Workspace, p.User, p.CredentialID, p.Record, p.Name, millis(p.CreatedAt), millis(p.LastUsedAt), millis(p.ConfirmedAt), p.ConfirmedBy,
+		p.SecurityKey, p.ByMailbox)
 }
 
-// UpdatePasskeyUse satisfies signin.Tx.
+// UpdatePasskeyUse satisfies signin.Tx. Whoever suspends the security key writes the
+// same row: a sign-in with it comes before that or fails.
 func (t *Tx) UpdatePasskeyUse(ctx context.Context, p signin.Passkey) (bool, error) {
-	return t.one(ctx, `
-		UPDATE signin_passkey SET record = $3, last_used_at = $4 WHERE workspace = $1 AND id = $2`,
+	k, found, err := find(ctx, t, value[id.SecurityKey], `
+		UPDATE signin_passkey SET record = $3, last_used_at = $4 WHERE workspace = $1 AND id = $2 RETURNING security_key`,
 		p.Workspace, p.ID, p.Record, millis(p.LastUsedAt))
+	if err != nil || !found || k == "" {
+		return found, err
+	}
+	return t.one(ctx, `
+		UPDATE securitykey SET last_activity_at = $3, used_at = $3, total = total + 1, noticed_at = 0
+		WHERE workspace = $1 AND id = $2 AND suspended_at = 0`, p.Workspace, k, millis(p.LastUsedAt))
 }
 
-const passkeyColumns = `p.id, p.workspace, p.user_id, p.credential_id, p.record, p.name, p.created_at, p.last_used_at, p.confirmed_at, p.confirmed_by`
+const passkeyColumns = `p.id, p.workspace, p.user_id, p.credential_id, p.record, p.name, p.created_at, p.last_used_at, p.confirmed_at, p.confirmed_by,
+	p.security_key, p.by_mailbox, EXISTS (SELECT 1 FROM securitykey k WHERE k.workspace = p.workspace AND k.id = p.security_key AND k.suspended_at <> 0)`
 
 func scanPasskey(row scanner) (p signin.Passkey, err error) {
 	var created, used, confirmed int64
-	err = row.Scan(&p.ID, &p.Workspace, &p.User, &p.CredentialID, &p.Record, &p.Name, &created, &used, &confirmed, &p.ConfirmedBy)
+	err = row.Scan(&p.ID, &p.Workspace, &p.User, &p.CredentialID, &p.Record, &p.Name, &created, &used, &confirmed, &p.ConfirmedBy,
+		&p.SecurityKey, &p.ByMailbox, &p.KeySuspended)
 	p.CreatedAt, p.LastUsedAt, p.ConfirmedAt = moment(created), moment(used), moment(confirmed)
 	return p, err
 }
@@ -78,19 +89,19 @@ func (t *Tx) ListPasskeys(ctx context.Context, w id.Workspace, u id.User) ([]sig
 // InsertSession satisfies signin.Tx.
 func (t *Tx) InsertSession(ctx context.Context, s signin.Session) error {
 	return t.must(ctx, `
-		INSERT INTO signin_session (id, workspace, user_id, digest, opened_by, scope, passkey_id, ip, agent, created_at, expires_at,
+		INSERT INTO signin_session (id, workspace, user_id, digest, opened_by, scope, passkey_id, pass_id, ip, agent, created_at, expires_at,
 			last_seen_at, step_up_at, ended_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		s.ID, s.Workspace, s.User, s.Digest, string(s.OpenedBy), string(s.Scope), s.Passkey, s.IP, s.Agent, millis(s.CreatedAt), millis(s.ExpiresAt),
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		s.ID, s.Workspace, s.User, s.Digest, string(s.OpenedBy), string(s.Scope), s.Passkey, s.Pass, s.IP, s.Agent, millis(s.CreatedAt), millis(s.ExpiresAt),
 		millis(s.LastSeenAt), millis(s.StepUpAt), millis(s.EndedAt))
 }
 
-const sessionColumns = `s.id, s.workspace, s.user_id, s.digest, s.opened_by, s.scope, s.passkey_id, s.ip, s.agent,
+const sessionColumns = `s.id, s.workspace, s.user_id, s.digest, s.opened_by, s.scope, s.passkey_id, s.pass_id, s.ip, s.agent,
 	s.created_at, s.expires_at, s.last_seen_at, s.step_up_at, s.ended_at`
 
 func scanSession(row scanner) (s signin.Session, err error) {
 	var created, expires, seen, stepUp, ended int64
-	err = row.Scan(&s.ID, &s.Workspace, &s.User, &s.Digest, &s.OpenedBy, &s.Scope, &s.Passkey, &s.IP, &s.Agent,
+	err = row.Scan(&s.ID, &s.Workspace, &s.User, &s.Digest, &s.OpenedBy, &s.Scope, &s.Passkey, &s.Pass, &s.IP, &s.Agent,
 		&created, &expires, &seen, &stepUp, &ended)
 	s.CreatedAt, s.ExpiresAt, s.LastSeenAt = moment(created), moment(expires), moment(seen)
 	s.StepUpAt, s.EndedAt = moment(stepUp), moment(ended)

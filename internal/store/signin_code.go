@@ -84,6 +84,12 @@ func (t *Tx) CountRate(ctx context.Context, name string, now time.Time, window t
 	return c.n, moment(c.since), err
 }
 
+// UncountRate satisfies signin.Tx.
+func (t *Tx) UncountRate(ctx context.Context, name string) error {
+	_, err := t.exec(ctx, `UPDATE signin_rate SET n = n - 1 WHERE name = $1 AND n > 0`, name)
+	return err
+}
+
 // CountLogin satisfies signin.Tx.
 func (t *Tx) CountLogin(ctx context.Context, w id.Workspace, outcome string, now time.Time) error {
 	return t.addTick(ctx, w, "login."+outcome, now)

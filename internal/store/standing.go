@@ -25,11 +25,12 @@ func (t *Tx) CallerStanding(ctx context.Context, by auth.Caller, now time.Time) 
 			by.Session, by.Workspace, by.User, millis(now), millis(now.Add(-signin.SessionIdle)))
 		return s, err
 	case auth.User:
-		s, _, err := find(ctx, t, scanStanding, `
-			SELECT FALSE, ''
+		s, _, err := find(ctx, t, scanUserStanding, `
+			SELECT s.scope = 'keys', s.opened_by = 'email_code' OR COALESCE(p.by_mailbox = TRUE AND p.confirmed_at = 0, FALSE)
 			FROM signin_session s
 				JOIN directory_user u ON u.workspace = s.workspace AND u.id = s.user_id
 				JOIN workspace w ON w.id = s.workspace
+				LEFT JOIN signin_passkey p ON p.workspace = s.workspace AND p.id = s.passkey_id
 			WHERE s.id = $1 AND s.workspace = $2 AND s.user_id = $3
 				AND s.ended_at = 0 AND s.expires_at > $4 AND s.last_seen_at > $5 AND u.suspended_at = 0 AND w.suspended_at = 0`,
 			by.Session, by.Workspace, by.User, millis(now), millis(now.Add(-signin.SessionIdle)))
@@ -44,6 +45,16 @@ func (t *Tx) CallerStanding(ctx context.Context, by auth.Caller, now time.Time) 
 		return k.Standing(by.Token, now), nil
 	}
 	return auth.Standing{}, nil
+}
+
+// scanUserStanding reads the row of a person in the app who is accepted.
+func scanUserStanding(row scanner) (auth.Standing, error) {
+	s := auth.Standing{Active: true}
+	err := row.Scan(&s.KeysOnly, &s.ByMailbox)
+	if err != nil {
+		return auth.Standing{}, err
+	}
+	return s, nil
 }
 
 // scanStanding reads the row of a caller who is accepted.

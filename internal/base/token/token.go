@@ -120,6 +120,52 @@ func EmailCode(key secret.Bytes, id string) string {
 	}
 }
 
+// passAlphabet are the characters of temporary access passes: none of them is taken
+// for another. There are 32, so that each is equally likely.
+const passAlphabet = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+// NewAccessPass returns the code of a temporary access pass of n characters.
+func NewAccessPass(n int) secret.Bytes {
+	out := make([]byte, n)
+	_, _ = rand.Read(out) // crypto/rand.Read never returns an error
+	for i, b := range out {
+		out[i] = passAlphabet[b%byte(len(passAlphabet))]
+	}
+	return secret.New(out)
+}
+
+// AccessPassDigest returns what is stored of the code of the temporary access pass of
+// that id: HMAC-SHA256 under key, since the shortest codes could be guessed from a
+// plain hash. The code is read as people type it: in any case, with spaces and hyphens.
+func AccessPassDigest(key secret.Bytes, id string, code secret.Bytes) []byte {
+	mac := hmac.New(sha256.New, key.Expose())
+	mac.Write([]byte("keyhold/access-pass/v1\x00"))
+	mac.Write([]byte(id))
+	mac.Write([]byte{0})
+	mac.Write(typedPass(code.Expose()))
+	return mac.Sum(nil)
+}
+
+// typedPass returns a typed code without what people put between its characters, in
+// upper case.
+func typedPass(code []byte) []byte {
+	const maxTyped = 200 // more is no code, however it is written
+	out := make([]byte, 0, min(len(code), maxTyped))
+	if len(code) > maxTyped {
+		return out
+	}
+	for _, c := range code {
+		switch {
+		case c == ' ' || c == '-' || c == '\t':
+		case c >= 'a' && c <= 'z':
+			out = append(out, c-'a'+'A')
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // linkLen is the length of a link's proof: 16 bytes in base64url without padding.
 const linkLen = 22
 

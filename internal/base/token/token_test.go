@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strings"
@@ -139,6 +140,50 @@ func TestEmailCode(t *testing.T) {
 			if times < n/10*85/100 || times > n/10*115/100 {
 				t.Errorf("the digit %d stands %d times in place %d of %d codes, want about %d", digit, times, place, n, n/10)
 			}
+		}
+	}
+}
+
+func TestNewAccessPass(t *testing.T) {
+	const alphabet = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+	seen := map[byte]int{}
+	for range 2000 {
+		code := token.NewAccessPass(48).Expose()
+		if len(code) != 48 {
+			t.Fatalf("%d characters, want 48", len(code))
+		}
+		for _, c := range code {
+			seen[c]++
+		}
+	}
+	for _, c := range []byte(alphabet) {
+		if n := seen[c]; n < 2700 || n > 3300 { // 3000 each, within more than five deviations
+			t.Errorf("%c came %d times of 96000, want about 3000", c, n)
+		}
+		delete(seen, c)
+	}
+	if len(seen) != 0 {
+		t.Errorf("characters %v, want none but %s", seen, alphabet)
+	}
+}
+
+func TestAccessPassDigest(t *testing.T) {
+	key, code := secret.FromString("key"), secret.FromString("ABCD2345")
+	want := token.AccessPassDigest(key, "tap_1", code)
+	for typed, same := range map[string]bool{
+		"ABCD2345": true, "abcd2345": true, " ABCD-2345 ": true, "a-b c\td2345": true, "ABCD2346": false, "": false, "ABCD2345A": false, "ABCD_2345": false,
+		strings.Repeat(" ", 193) + "ABCD2345": false,
+	} {
+		if got := token.AccessPassDigest(key, "tap_1", secret.FromString(typed)); bytes.Equal(got, want) != same {
+			t.Errorf("%q is the code: %v, want %v", typed, !same, same)
+		}
+	}
+	for what, other := range map[string][]byte{
+		"another id":  token.AccessPassDigest(key, "tap_2", code),
+		"another key": token.AccessPassDigest(secret.FromString("yek"), "tap_1", code),
+	} {
+		if bytes.Equal(other, want) {
+			t.Errorf("the digest is the same under %s", what)
 		}
 	}
 }

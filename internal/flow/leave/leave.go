@@ -32,6 +32,8 @@ type Tx interface {
 	DeleteUser(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
 	// EndSessionsOf ends all sessions of the user.
 	EndSessionsOf(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
+	// CountSecurityKeysOf counts the user's security keys, suspended ones too.
+	CountSecurityKeysOf(ctx context.Context, w id.Workspace, u id.User) (int, error)
 	CountSessionsOf(ctx context.Context, w id.Workspace, u id.User, now time.Time) (int, error)
 	// ListCreatedAPIKeys lists at most limit keys that work and that the user
 	// created, or that a key of theirs created; CountCreatedAPIKeys counts them.
@@ -73,6 +75,7 @@ type Ties struct {
 	Owner         bool
 	Sessions      int // open ones
 	Passkeys      int
+	SecurityKeys  int
 	Left          Left
 }
 
@@ -119,7 +122,8 @@ func (s *Service) Activate(ctx context.Context, by auth.Caller, user id.User) (O
 	})
 }
 
-// Delete removes a user for good, with sessions, passkeys, memberships and rights;
+// Delete removes a user for good, with sessions, passkeys, security keys, memberships
+// and rights;
 // their activities stay. The caller needs what Suspend needs and, if the user is
 // an administrator, all permissions. ifRevision 0 accepts any revision; another one
 // than the user's answers a Precondition fault.
@@ -160,6 +164,9 @@ func (s *Service) FindTies(ctx context.Context, by auth.Caller, user id.User) (T
 			return err
 		}
 		ties.Passkeys = len(passkeys)
+		if ties.SecurityKeys, err = t.CountSecurityKeysOf(ctx, by.Workspace, user); err != nil {
+			return err
+		}
 		ties.Left, err = leftOf(ctx, t, by, standing, user, now)
 		return err
 	})
@@ -298,9 +305,12 @@ func (p *pass) suspend(ctx context.Context, u directory.User, o Options) (Outcom
 }
 
 // closeDoors ends what would otherwise wait for the user's return: sessions, and
-// links with which a passkey could be registered meanwhile.
+// passes and links with which a passkey could be registered meanwhile.
 func (p *pass) closeDoors(ctx context.Context, u directory.User) error {
 	if err := p.t.EndSessionsOf(ctx, u.Workspace, u.ID, p.now); err != nil {
+		return err
+	}
+	if err := p.t.EndAccessPasses(ctx, u.Workspace, u.ID, signin.PassWithdrawn, p.now); err != nil {
 		return err
 	}
 	return p.t.WithdrawSetupLinks(ctx, u.Workspace, u.ID, p.now)

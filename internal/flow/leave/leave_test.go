@@ -18,6 +18,7 @@ import (
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
 	"github.com/keyhold/keyhold/internal/store/storetest"
 )
@@ -104,6 +105,64 @@ func TestSuspend_endsWhatIsTheirs(t *testing.T) {
 		t.Errorf("Suspend() again = %+v (%v), want no change", again, err)
 	}
 	storetest.Activity(t, h.Store, h.w, "user.suspend") // still one
+}
+
+// pass writes a temporary access pass of a user and a session that it opened.
+func (h house) pass(t testing.TB, u id.User) auth.Caller {
+	t.Helper()
+	now := h.clock.Now()
+	p := signin.AccessPass{
+		ID: id.New[id.KindAccessPass](now), Workspace: h.w, User: u, Digest: []byte("digest"), StartsAt: now, ExpiresAt: now.Add(time.Hour), CreatedAt: now, CreatedBy: "desk",
+	}
+	s := signin.Session{
+		ID: id.New[id.KindSession](now), Workspace: h.w, User: u, OpenedBy: signin.OpenedByAccessPass, Scope: signin.ScopeApp, Pass: p.ID,
+		CreatedAt: now, ExpiresAt: now.Add(time.Hour), LastSeenAt: now,
+	}
+	s.Digest = []byte(s.ID)
+	storetest.Write(t, h.Store, func(ctx context.Context, tx *store.Tx) error {
+		if err := tx.InsertAccessPass(ctx, p); err != nil {
+			return err
+		}
+		return tx.InsertSession(ctx, s)
+	})
+	return auth.Caller{Kind: auth.User, Workspace: h.w, User: u, Session: s.ID}
+}
+
+// A pass that was made before does not wait for the user's return.
+func TestSuspend_withdrawsPasses(t *testing.T) {
+	h := newHouse(t)
+	bob, eve := h.user(t, "bob"), h.user(t, "eve")
+	his, hers := h.pass(t, bob.ID), h.pass(t, eve.ID)
+	if _, err := h.Suspend(t.Context(), h.by, bob.ID, leave.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Activate(t.Context(), h.by, bob.ID); err != nil {
+		t.Fatal(err)
+	}
+	for u, want := range map[id.User]signin.AccessPassState{bob.ID: signin.PassWithdrawn, eve.ID: signin.PassValid} {
+		storetest.Read(t, h.Store, func(ctx context.Context, tx *store.Tx) error {
+			all, err := tx.ListAccessPasses(ctx, h.w, u, 2)
+			if len(all) != 1 || all[0].State(h.clock.Now()) != want {
+				t.Errorf("passes %+v, want one that is %s", all, want)
+			}
+			return err
+		})
+	}
+	if h.accepted(t, his) || !h.accepted(t, hers) {
+		t.Error("want the session of Bob's pass over, Eve's not")
+	}
+}
+
+func TestFindTies_securityKeys(t *testing.T) {
+	h := newHouse(t)
+	bob := h.user(t, "bob")
+	storetest.KeyOf(t, h.Database, h.w, bob.ID, "contactless_card", "active")
+	storetest.KeyOf(t, h.Database, h.w, bob.ID, "fido2", "new")
+	storetest.KeyOf(t, h.Database, h.w, h.user(t, "eve").ID, "fido2", "new")
+	ties, err := h.FindTies(t.Context(), h.by, bob.ID)
+	if err != nil || ties.SecurityKeys != 2 {
+		t.Errorf("FindTies() = %d keys (%v), want Bob's two", ties.SecurityKeys, err)
+	}
 }
 
 func TestSuspend_disablesCreatedKeys(t *testing.T) {

@@ -73,6 +73,16 @@ type Passkey struct {
 	// by a setup link or at the panel, else when another administrator confirms it.
 	ConfirmedAt time.Time
 	ConfirmedBy id.User // zero if nobody had to
+	// SecurityKey is the phone or hardware key that holds it; zero for a passkey that
+	// its owner added by themselves.
+	SecurityKey id.SecurityKey
+	// KeySuspended says that the security key is suspended: then the passkey signs
+	// nobody in. It is read with the passkey, never written with it.
+	KeySuspended bool
+	// ByMailbox is a passkey that was registered with nothing but an e-mail code by
+	// somebody who had a passkey before. It proves no more than the mailbox until it
+	// is confirmed.
+	ByMailbox bool
 }
 
 // OpenedBy says how a session was opened.
@@ -80,9 +90,10 @@ type OpenedBy string
 
 // The ways to open a session.
 const (
-	OpenedByPasskey OpenedBy = "passkey"
-	OpenedByLink    OpenedBy = "link" // a demo's sign-in link only
-	OpenedByCode    OpenedBy = "email_code"
+	OpenedByPasskey    OpenedBy = "passkey"
+	OpenedByLink       OpenedBy = "link" // a demo's sign-in link only
+	OpenedByCode       OpenedBy = "email_code"
+	OpenedByAccessPass OpenedBy = "access_pass"
 )
 
 // Scope says what a session opens.
@@ -92,6 +103,7 @@ type Scope string
 const (
 	ScopePanel Scope = "panel" // and the app
 	ScopeApp   Scope = "app"
+	ScopeKeys  Scope = "keys" // registering and activating the person's own keys, nothing else
 )
 
 // Session is one browser's being signed in. Only the digest of its token is kept.
@@ -103,6 +115,7 @@ type Session struct {
 	OpenedBy   OpenedBy
 	Scope      Scope
 	Passkey    id.Passkey // which opened it, if one did
+	Pass       id.AccessPass
 	IP         string
 	Agent      string
 	CreatedAt  time.Time
@@ -171,7 +184,8 @@ type Tx interface {
 	// WorkspaceHasOwner tells whether an owner with a confirmed passkey exists.
 	WorkspaceHasOwner(ctx context.Context, w id.Workspace) (bool, error)
 	InsertPasskey(ctx context.Context, p Passkey) error
-	// UpdatePasskeyUse returns false if the passkey is gone.
+	// UpdatePasskeyUse notes a use of the passkey, and of the security key that holds
+	// it. It returns false if the passkey is gone or that key is suspended.
 	UpdatePasskeyUse(ctx context.Context, p Passkey) (bool, error)
 	// FindPasskey finds by credential id over all workspaces: who answers a
 	// sign-in challenge has not said where they belong.
@@ -197,6 +211,7 @@ type Tx interface {
 	EndUserSessions(ctx context.Context, w id.Workspace, u id.User, scope Scope, except id.Session, now time.Time) (int, error)
 	// EndPasskeySessions ends the sessions that the passkey opened.
 	EndPasskeySessions(ctx context.Context, w id.Workspace, p id.Passkey, now time.Time) error
+	AccessPassTx
 	InsertSetupLink(ctx context.Context, l SetupLink) error
 	FindSetupLink(ctx context.Context, digest []byte) (SetupLink, bool, error)
 	// SpendSetupLink returns false if the link was spent, withdrawn or over.
@@ -225,6 +240,11 @@ type Tx interface {
 	// CountRate counts one more under the name and returns how many there were
 	// since the window began, which a count after its end begins anew.
 	CountRate(ctx context.Context, name string, now time.Time, window time.Duration) (n int64, since time.Time, err error)
+	// UncountRate takes one count under the name back.
+	UncountRate(ctx context.Context, name string) error
+	// HasActiveSecurityKey tells whether the user has a security key that was
+	// activated; a suspended one counts.
+	HasActiveSecurityKey(ctx context.Context, w id.Workspace, u id.User) (bool, error)
 	// CountLogin counts a login for statistics.
 	CountLogin(ctx context.Context, w id.Workspace, outcome string, now time.Time) error
 	// MarkUserSeen notes that the user signed in.
@@ -305,10 +325,11 @@ func (s *Service) Ask(ctx context.Context, by auth.Caller, need auth.Permission)
 	return s.gate.Read(ctx, by, activity.Attempt{Action: "form.open", Need: need}, func(context.Context, Tx, auth.Standing, time.Time) error { return nil })
 }
 
-// Account returns the caller's own account. Callers are people who signed in.
+// Account returns the caller's own account. Callers are people who signed in, with a
+// one-time pass too.
 func (s *Service) Account(ctx context.Context, by auth.Caller) (Account, error) {
 	var a Account
-	err := s.gate.Read(ctx, by, activity.Attempt{Action: "account.find", Need: auth.Signed}, func(ctx context.Context, t Tx, standing auth.Standing, _ time.Time) error {
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "account.find", Need: auth.OwnKeys}, func(ctx context.Context, t Tx, standing auth.Standing, _ time.Time) error {
 		var found bool
 		var err error
 		if a.Person, found, err = t.FindPerson(ctx, by.Workspace, by.User); err != nil {

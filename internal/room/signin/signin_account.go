@@ -40,8 +40,8 @@ func sessionNotFound() *fault.Error {
 
 // own is the gate for acts of people on their own account. fresh asks people in the
 // panel for a fresh passkey.
-func (s *Service) own(ctx context.Context, by auth.Caller, a activity.Attempt, fresh bool, fn func(ctx context.Context, t Tx, now time.Time) (*fault.Error, error)) error {
-	return s.gate.Write(ctx, by, a, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
+func (s *Service) own(ctx context.Context, by auth.Caller, a activity.Attempt, fresh bool, fn activity.Work[Tx]) error {
+	return s.gate.Write(ctx, by, a, func(ctx context.Context, t Tx, standing auth.Standing, now time.Time) (*fault.Error, error) {
 		f := personOnly(by)
 		if f == nil && fresh {
 			f = auth.CheckStepUp(by, now)
@@ -49,18 +49,51 @@ func (s *Service) own(ctx context.Context, by auth.Caller, a activity.Attempt, f
 		if f != nil {
 			return f, activity.Refuse(ctx, t, by, a, f.Code, now)
 		}
-		return fn(ctx, t, now)
+		return fn(ctx, t, standing, now)
 	})
+}
+
+// byMailbox is the rule for a new passkey of somebody who has shown no more than a
+// mailbox: who holds security keys needs more, and the passkey of who has another one
+// proves no more than the mailbox.
+func byMailbox(ctx context.Context, t Tx, by auth.Caller, a activity.Attempt, standing auth.Standing, now time.Time) (bool, *fault.Error, error) {
+	if !standing.ByMailbox {
+		return false, nil, nil
+	}
+	// Of two at once only one is the first.
+	if err := t.Latch(ctx, string(by.Workspace)+"/passkeys"); err != nil {
+		return false, nil, err
+	}
+	has, err := t.HasActiveSecurityKey(ctx, by.Workspace, by.User)
+	if err != nil {
+		return false, nil, err
+	}
+	if has {
+		f := strongerProof()
+		return false, f, activity.Refuse(ctx, t, by, a, f.Code, now)
+	}
+	existing, err := t.ListPasskeys(ctx, by.Workspace, by.User)
+	return len(existing) > 0, nil, err
+}
+
+func strongerProof() *fault.Error {
+	return fault.Forbidden("stronger_proof",
+		"An e-mail code is not enough for this. Sign in with a passkey, or ask an administrator for a temporary access pass.")
 }
 
 // ownNote is what the registration of a signed-in person remembers.
 type ownNote struct{ Session id.Session }
 
 // BeginPasskey asks a signed-in person for one more passkey. In the panel they need
-// a fresh one first.
+// a fresh one first. Who has shown no more than a mailbox and holds security keys
+// needs more (Forbidden).
 func (s *Service) BeginPasskey(ctx context.Context, by auth.Caller) (Challenge, error) {
 	var challenge Challenge
-	err := s.own(ctx, by, activity.Attempt{Action: "passkey.register"}, true, func(ctx context.Context, t Tx, now time.Time) (*fault.Error, error) {
+	attempt := activity.Attempt{Action: "passkey.register", Need: auth.OwnKeys}
+	err := s.own(ctx, by, attempt, true, func(ctx context.Context, t Tx, standing auth.Standing, now time.Time) (*fault.Error, error) {
+		if _, f, err := byMailbox(ctx, t, by, attempt, standing, now); f != nil || err != nil {
+			return f, err
+		}
 		p, _, err := t.FindPerson(ctx, by.Workspace, by.User)
 		if err != nil {
 			return nil, err
@@ -86,9 +119,10 @@ func (s *Service) BeginPasskey(ctx context.Context, by auth.Caller) (Challenge, 
 
 // FinishPasskey registers the passkey that answered the ceremony of the same
 // session. Registered in the panel it opens the panel; registered in the app it
-// opens the app, until another administrator confirms it.
+// opens the app, until another administrator confirms it. What BeginPasskey asks for
+// is asked again.
 func (s *Service) FinishPasskey(ctx context.Context, by auth.Caller, ceremony id.Ceremony, response []byte) (Passkey, error) {
-	attempt := activity.Attempt{Action: "passkey.register"}
+	attempt := activity.Attempt{Action: "passkey.register", Need: auth.OwnKeys}
 	var c Ceremony
 	var p Person
 	err := s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
@@ -113,7 +147,12 @@ func (s *Service) FinishPasskey(ctx context.Context, by auth.Caller, ceremony id
 	if note.Session == "" || note.Session != by.Session {
 		return Passkey{}, over()
 	}
-	err = s.own(ctx, by, attempt, false, func(ctx context.Context, t Tx, now time.Time) (*fault.Error, error) {
+	err = s.own(ctx, by, attempt, false, func(ctx context.Context, t Tx, standing auth.Standing, now time.Time) (*fault.Error, error) {
+		mailbox, f, err := byMailbox(ctx, t, by, attempt, standing, now)
+		if f != nil || err != nil {
+			return f, err
+		}
+		k.ByMailbox = mailbox
 		taken, err := t.TakeCeremony(ctx, ceremony, now)
 		if err != nil {
 			return nil, err
@@ -167,7 +206,7 @@ func tellWaiting(ctx context.Context, t Tx, by auth.Caller, p Person, k Passkey,
 // OwnPasskeys returns the caller's passkeys, oldest first.
 func (s *Service) OwnPasskeys(ctx context.Context, by auth.Caller) ([]Passkey, error) {
 	var out []Passkey
-	err := s.gate.Read(ctx, by, activity.Attempt{Action: "passkey.list"}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "passkey.list", Need: auth.OwnKeys}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
 		if f := personOnly(by); f != nil {
 			return f
 		}
@@ -182,7 +221,7 @@ func (s *Service) OwnPasskeys(ctx context.Context, by auth.Caller) ([]Passkey, e
 func (s *Service) RenamePasskey(ctx context.Context, by auth.Caller, passkey id.Passkey, name string) (Passkey, error) {
 	var k Passkey
 	attempt := activity.Attempt{Action: "passkey.rename", Target: activity.Party{Type: "passkey", ID: string(passkey)}}
-	err := s.own(ctx, by, attempt, false, func(ctx context.Context, t Tx, now time.Time) (*fault.Error, error) {
+	err := s.own(ctx, by, attempt, false, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
 		var found bool
 		var err error
 		if k, found, err = t.FindUserPasskey(ctx, by.Workspace, by.User, passkey); err != nil {
@@ -225,10 +264,12 @@ func cleanPasskeyName(name string) (string, *fault.Error) {
 
 // DeletePasskey removes a passkey of the caller and ends the sessions that it
 // opened. An administrator's passkey that opens the panel is removed in the panel
-// only, with a fresh passkey, and never the last one.
+// only, with a fresh passkey, and never the last one. A security key's passkey goes
+// with the key (Conflict), and who has shown no more than a mailbox takes away only
+// what they could have added.
 func (s *Service) DeletePasskey(ctx context.Context, by auth.Caller, passkey id.Passkey) error {
 	attempt := activity.Attempt{Action: "passkey.delete", Target: activity.Party{Type: "passkey", ID: string(passkey)}}
-	return s.own(ctx, by, attempt, true, func(ctx context.Context, t Tx, now time.Time) (*fault.Error, error) {
+	return s.own(ctx, by, attempt, true, func(ctx context.Context, t Tx, standing auth.Standing, now time.Time) (*fault.Error, error) {
 		if err := t.Latch(ctx, string(by.Workspace)+"/passkeys"); err != nil {
 			return nil, err
 		}
@@ -239,7 +280,7 @@ func (s *Service) DeletePasskey(ctx context.Context, by auth.Caller, passkey id.
 		if !found {
 			return passkeyNotFound(), nil
 		}
-		f, err := mayLose(ctx, t, by, k)
+		f, err := mayLose(ctx, t, by, standing, k)
 		if err != nil {
 			return nil, err
 		}
@@ -253,12 +294,26 @@ func (s *Service) DeletePasskey(ctx context.Context, by auth.Caller, passkey id.
 	})
 }
 
+func ofSecurityKey() *fault.Error {
+	return fault.Conflict("belongs_to_security_key", "This passkey belongs to a security key and goes with it: report the key lost, or ask an administrator to delete it.")
+}
+
 // mayLose is the rule for one's own passkeys that open the panel: who has only the
 // mailbox cannot take them from an administrator, and nobody locks themselves out.
-func mayLose(ctx context.Context, t Tx, by auth.Caller, k Passkey) (*fault.Error, error) {
+func mayLose(ctx context.Context, t Tx, by auth.Caller, standing auth.Standing, k Passkey) (*fault.Error, error) {
+	if k.SecurityKey != "" {
+		return ofSecurityKey(), nil
+	}
 	_, isAdministrator, err := t.FindAdministrator(ctx, k.Workspace, k.User)
-	if err != nil || !isAdministrator || k.ConfirmedAt.IsZero() {
+	if err != nil {
 		return nil, err
+	}
+	if !isAdministrator || k.ConfirmedAt.IsZero() {
+		if standing.ByMailbox && !k.ByMailbox {
+			// Otherwise the next one would be the first, which proves more.
+			return strongerProof(), nil
+		}
+		return nil, nil
 	}
 	if by.Kind != auth.Administrator {
 		return fault.Forbidden("panel_only", "This passkey opens the panel: it is removed there."), nil
@@ -307,7 +362,7 @@ func (s *Service) OwnSessions(ctx context.Context, by auth.Caller) ([]Session, e
 
 // EndOwnSession ends a session of the caller, which may be the one they call by.
 func (s *Service) EndOwnSession(ctx context.Context, by auth.Caller, session id.Session) error {
-	return s.own(ctx, by, activity.Attempt{Action: "session.end"}, false, func(ctx context.Context, t Tx, now time.Time) (*fault.Error, error) {
+	return s.own(ctx, by, activity.Attempt{Action: "session.end"}, false, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
 		return endSession(ctx, t, by, by.User, session, now)
 	})
 }
@@ -316,7 +371,7 @@ func (s *Service) EndOwnSession(ctx context.Context, by auth.Caller, session id.
 // returns how many that were.
 func (s *Service) EndOwnSessions(ctx context.Context, by auth.Caller) (int, error) {
 	var n int
-	err := s.own(ctx, by, activity.Attempt{Action: "session.end"}, false, func(ctx context.Context, t Tx, now time.Time) (f *fault.Error, err error) {
+	err := s.own(ctx, by, activity.Attempt{Action: "session.end"}, false, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (f *fault.Error, err error) {
 		n, err = endSessions(ctx, t, by, by.User, by.Session, now)
 		return nil, err
 	})

@@ -278,7 +278,12 @@ func TestDeletePasskey_ofAUser(t *testing.T) {
 	if opened.Caller.Kind != auth.User {
 		t.Errorf("a session of kind %s, want the app's", opened.Caller.Kind)
 	}
-	if err := h.DeletePasskey(t.Context(), by, k.ID); err != nil {
+	// Who has only the mailbox takes nothing away that proves more.
+	storetest.Refused(t, h.DeletePasskey(t.Context(), by, k.ID), "stronger_proof")
+	if line := h.last(t, "passkey.delete"); line.Outcome != activity.Refused || line.Reason != "stronger_proof" {
+		t.Errorf("the line is %+v, want the refusal", line)
+	}
+	if err := h.DeletePasskey(t.Context(), opened.Caller, k.ID); err != nil {
 		t.Fatal(err)
 	}
 	_, err := h.VerifySession(t.Context(), h.by, opened.Token)

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,16 +55,51 @@ func over() *fault.Error {
 	return fault.Conflict("ceremony_over", "This took too long or was used before. Start again.")
 }
 
+// Holding is what sort of thing is asked to hold a new passkey.
+type Holding string
+
+// The sorts. The zero Holding asks for any.
+const (
+	HeldByAny         Holding = ""
+	HeldByPhone       Holding = "phone"        // the device that shows the page; no attestation
+	HeldByHardwareKey Holding = "hardware_key" // a key of its own, with its maker's attestation
+)
+
+// options returns what is asked of the browser for the sort.
+func (h Holding) options() []webauthn.RegistrationOption {
+	selection := protocol.AuthenticatorSelection{
+		ResidentKey: protocol.ResidentKeyRequirementRequired, RequireResidentKey: new(true),
+		UserVerification: protocol.VerificationRequired,
+	}
+	switch h {
+	case HeldByPhone:
+		selection.AuthenticatorAttachment = protocol.Platform
+		return []webauthn.RegistrationOption{webauthn.WithAuthenticatorSelection(selection)}
+	case HeldByHardwareKey:
+		selection.AuthenticatorAttachment = protocol.CrossPlatform
+		return []webauthn.RegistrationOption{
+			webauthn.WithAuthenticatorSelection(selection), webauthn.WithConveyancePreference(protocol.PreferDirectAttestation),
+		}
+	}
+	return nil
+}
+
 // NewRegistration makes the challenge for a new passkey of the person, who need
 // not exist yet, and the ceremony to store. note comes back from CheckRegistration.
 // It is for the flows that decide who may register.
 func (r *RelyingParty) NewRegistration(p Person, existing []Passkey, note any, now time.Time) (Challenge, Ceremony, error) {
+	return r.NewRegistrationOn(HeldByAny, p, existing, note, now)
+}
+
+// NewRegistrationOn is NewRegistration for a passkey that is held by something of
+// that sort.
+func (r *RelyingParty) NewRegistrationOn(h Holding, p Person, existing []Passkey, note any, now time.Time) (Challenge, Ceremony, error) {
 	a := account{person: p}
 	var exclude []protocol.CredentialDescriptor
 	for _, k := range existing {
 		exclude = append(exclude, protocol.CredentialDescriptor{Type: protocol.PublicKeyCredentialType, CredentialID: k.CredentialID})
 	}
-	creation, session, err := r.party.BeginRegistration(a, webauthn.WithExclusions(exclude))
+	creation, session, err := r.party.BeginRegistration(a, append(h.options(), webauthn.WithExclusions(exclude))...)
 	if err != nil {
 		return Challenge{}, Ceremony{}, fmt.Errorf("beginning a registration: %w", err)
 	}
@@ -122,8 +158,33 @@ func (r *RelyingParty) CheckRegistration(c Ceremony, p Person, response []byte, 
 	}, nil
 }
 
-// AddPasskey writes a checked passkey, its line and the mail to the person into
-// the caller's transaction. It is for the flows that decide who may register.
+// Make is what an authenticator told of itself when it registered a passkey.
+type Make struct {
+	AAGUID      string // of its model: a UUID in lower case; empty if it tells none
+	Attestation string // the format of its attestation: "none", "packed", …
+	Transports  []string
+}
+
+// Make returns what the passkey's authenticator told of itself. Only an attestation
+// other than "none" proves any of it.
+func (p Passkey) Make() (Make, error) {
+	var c webauthn.Credential
+	if err := json.Unmarshal(p.Record, &c); err != nil {
+		return Make{}, fmt.Errorf("reading passkey %s: %w", p.ID, err)
+	}
+	m := Make{Attestation: c.AttestationFormat}
+	if u := c.Authenticator.AAGUID; len(u) == 16 && !bytes.Equal(u, make([]byte, 16)) {
+		m.AAGUID = fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+	}
+	for _, transport := range c.Transport {
+		m.Transports = append(m.Transports, string(transport))
+	}
+	return m, nil
+}
+
+// AddPasskey writes a checked passkey and its line into the caller's transaction, and
+// the mail to the person, unless it belongs to a security key: who binds that tells of
+// it. It is for the flows that decide who may register.
 func AddPasskey(ctx context.Context, t Tx, by auth.Caller, p Person, k Passkey, now time.Time) (*fault.Error, error) {
 	if _, known, err := t.FindPasskey(ctx, k.CredentialID); err != nil || known {
 		return rejected(errors.New("the credential id is registered already")), err
@@ -131,17 +192,28 @@ func AddPasskey(ctx context.Context, t Tx, by auth.Caller, p Person, k Passkey, 
 	if err := t.InsertPasskey(ctx, k); err != nil {
 		return nil, err
 	}
-	mail := outbox.PasskeyRegistered{
-		To:        recipient(p),
-		Workspace: p.WorkspaceName, Passkey: k.Name, At: now.UnixMilli(), IP: by.IP, Agent: by.Agent,
-	}
-	if err := outbox.Put(ctx, t, p.Workspace, mail, now); err != nil {
-		return nil, err
+	if k.SecurityKey == "" {
+		mail := outbox.PasskeyRegistered{
+			To:        recipient(p),
+			Workspace: p.WorkspaceName, Passkey: k.Name, At: now.UnixMilli(), IP: by.IP, Agent: by.Agent,
+		}
+		if err := outbox.Put(ctx, t, p.Workspace, mail, now); err != nil {
+			return nil, err
+		}
 	}
 	return nil, activity.Append(ctx, t, by, activity.Event{
-		Workspace: p.Workspace, Action: "passkey.register", Actor: userParty(p),
-		Target: activity.Party{Type: "passkey", ID: string(k.ID), Name: k.Name}, User: p.User,
+		Workspace: p.Workspace, Action: "passkey.register", Actor: registrar(by, p, k),
+		Target: activity.Party{Type: "passkey", ID: string(k.ID), Name: k.Name}, User: p.User, SecurityKey: k.SecurityKey,
 	}, now)
+}
+
+// registrar returns who registers the passkey: its owner, but for one of a security
+// key, which somebody else may register at a desk.
+func registrar(by auth.Caller, p Person, k Passkey) activity.Party {
+	if k.SecurityKey != "" && by.Kind != auth.Anonymous && by.User != p.User {
+		return activity.Party{Type: string(by.Kind), ID: by.Identity(), Name: by.Name}
+	}
+	return userParty(p)
 }
 
 // BeginSignIn asks for any passkey of this relying party. Anybody may call it; a
@@ -241,7 +313,7 @@ func (s *Service) FinishStepUp(ctx context.Context, by auth.Caller, ceremony id.
 				return nil, err
 			}
 			return nil, activity.Append(ctx, t, by, activity.Event{
-				Action: "session.step_up", Target: userParty(proof.person), User: by.User, RPID: s.rp.id,
+				Action: "session.step_up", Target: userParty(proof.person), User: by.User, SecurityKey: proof.passkey.SecurityKey, RPID: s.rp.id,
 			}, now)
 		})
 }
@@ -250,6 +322,7 @@ func (s *Service) FinishStepUp(ctx context.Context, by auth.Caller, ceremony id.
 type proof struct {
 	passkey Passkey // with the record as it is after the use
 	person  Person
+	reason  string // of the refusal's line, if it is another than the fault's code
 }
 
 // prove judges an assertion outside any writing transaction. The ceremony is not
@@ -305,6 +378,10 @@ func (s *Service) prove(ctx context.Context, ceremony id.Ceremony, purpose Purpo
 		// WebAuthn L3 §7.2 step 22: a counter that does not grow means a copy exists.
 		return out, rejected(errors.New("the signature counter did not grow"))
 	}
+	if out.passkey.KeySuspended {
+		out.reason = "security_key_suspended"
+		return out, rejected(errors.New("the security key is suspended"))
+	}
 	if out.passkey.Record, err = json.Marshal(used); err != nil {
 		return out, fmt.Errorf("writing passkey %s: %w", out.passkey.ID, err)
 	}
@@ -324,7 +401,7 @@ func spend(ctx context.Context, t Tx, ceremony id.Ceremony, p proof, now time.Ti
 	p.passkey.LastUsedAt = now
 	used, err := t.UpdatePasskeyUse(ctx, p.passkey)
 	if err == nil && !used {
-		return rejected(errors.New("the passkey was removed meanwhile")), nil
+		return rejected(errors.New("the passkey was removed, or its security key suspended, meanwhile")), nil
 	}
 	return nil, err
 }
@@ -349,6 +426,12 @@ func (s *Service) refuseProof(ctx context.Context, by auth.Caller, action string
 				return nil, err
 			}
 		}
-		return f, activity.Refuse(ctx, t, by, activity.Attempt{Action: action, Target: userParty(p.person)}, f.Code, now)
+		reason := f.Code
+		if p.reason != "" {
+			reason = p.reason
+		}
+		return f, activity.Refuse(ctx, t, by, activity.Attempt{
+			Action: action, Target: userParty(p.person), SecurityKey: p.passkey.SecurityKey,
+		}, reason, now)
 	})
 }

@@ -123,7 +123,7 @@ func (s *Service) ConfirmPasskey(ctx context.Context, by auth.Caller, a id.Admin
 
 // RemovePasskey removes a passkey of another administrator, or refuses one that
 // waits, and ends the sessions that it opened. The caller is one who might confirm
-// it.
+// it. A security key's passkey goes with the key (Conflict).
 func (s *Service) RemovePasskey(ctx context.Context, by auth.Caller, a id.Administrator, passkey id.Passkey) error {
 	attempt := activity.Attempt{Action: "passkey.delete", Target: activity.Party{Type: "passkey", ID: string(passkey)}}
 	return s.review(ctx, by, attempt, a, ofAnother(by), func(ctx context.Context, t Tx, seat Seat, now time.Time) (*fault.Error, error) {
@@ -136,6 +136,9 @@ func (s *Service) RemovePasskey(ctx context.Context, by auth.Caller, a id.Admini
 		}
 		if !found {
 			return passkeyNotFound(), nil
+		}
+		if k.SecurityKey != "" {
+			return ofSecurityKey(), nil
 		}
 		action := attempt.Action
 		if k.ConfirmedAt.IsZero() {

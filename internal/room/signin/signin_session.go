@@ -21,19 +21,18 @@ type Opened struct {
 	Caller    auth.Caller
 }
 
-// newSession returns a session of that scope for the person and its token. Nothing
-// is written.
-func newSession(by auth.Caller, p Person, how OpenedBy, scope Scope, now time.Time) (Session, Opened) {
+// newSession returns a session for the person and its token. Nothing is written.
+func newSession(by auth.Caller, p Person, how OpenedBy, now time.Time) (Session, Opened) {
 	value := token.NewOneTime()
 	s := Session{
 		ID: id.New[id.KindSession](now), Workspace: p.Workspace, User: p.User, Digest: token.Digest(value),
-		OpenedBy: how, Scope: scope, IP: by.IP, Agent: strings.ToValidUTF8(by.Agent[:min(len(by.Agent), 400)], ""), CreatedAt: now, ExpiresAt: now.Add(SessionLifetime),
+		OpenedBy: how, Scope: ScopeApp, IP: by.IP, Agent: strings.ToValidUTF8(by.Agent[:min(len(by.Agent), 400)], ""), CreatedAt: now, ExpiresAt: now.Add(SessionLifetime),
 		LastSeenAt: now,
 	}
-	if how != OpenedByCode {
+	if how == OpenedByPasskey || how == OpenedByLink {
 		s.StepUpAt = now // who used a passkey just now proved presence by it
 	}
-	return s, Opened{Token: value, ExpiresAt: s.ExpiresAt}
+	return s, Opened{Token: value}
 }
 
 // OpenSession writes a session, the person's last activity and the sign-in's line,
@@ -47,12 +46,19 @@ func (r *RelyingParty) OpenSession(ctx context.Context, t Tx, by auth.Caller, p 
 	if err != nil {
 		return Opened{}, err
 	}
-	scope := ScopeApp
+	session, opened := newSession(by, p, how, now)
 	if isAdministrator && (how == OpenedByLink || how == OpenedByPasskey && !k.ConfirmedAt.IsZero()) {
-		scope = ScopePanel
+		session.Scope = ScopePanel
 	}
-	session, opened := newSession(by, p, how, scope, now)
 	session.Passkey = k.ID
+	return r.open(ctx, t, by, p, a, session, opened, k.SecurityKey, now)
+}
+
+// open writes a session with what belongs to it: see OpenSession.
+func (r *RelyingParty) open(ctx context.Context, t Tx, by auth.Caller, p Person, a Administrator, session Session, opened Opened,
+	k id.SecurityKey, now time.Time,
+) (Opened, error) {
+	opened.ExpiresAt = session.ExpiresAt
 	if err := t.InsertSession(ctx, session); err != nil {
 		return Opened{}, err
 	}
@@ -67,7 +73,7 @@ func (r *RelyingParty) OpenSession(ctx context.Context, t Tx, by auth.Caller, p 
 		return opened, nil
 	}
 	return opened, activity.Append(ctx, t, opened.Caller, activity.Event{
-		Action: "session.open", Detail: string(how), Target: userParty(p), User: p.User, RPID: r.id,
+		Action: "session.open", Detail: string(session.OpenedBy), Target: userParty(p), User: p.User, SecurityKey: k, RPID: r.id,
 	}, now)
 }
 
@@ -127,7 +133,7 @@ func (s *Service) VerifySession(ctx context.Context, by auth.Caller, value secre
 
 // SignOut ends the caller's own session. Ending an ended one is no fault.
 func (s *Service) SignOut(ctx context.Context, by auth.Caller) error {
-	return s.gate.Write(ctx, by, activity.Attempt{Action: "session.end", Need: auth.Signed},
+	return s.gate.Write(ctx, by, activity.Attempt{Action: "session.end", Need: auth.OwnKeys},
 		func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
 			ended, err := t.EndSession(ctx, by.Workspace, by.Session, now)
 			if err != nil || !ended {

@@ -108,6 +108,20 @@ func Administrator(t testing.TB, s *store.Store, w id.Workspace, name string, pe
 	}
 }
 
+// KeyOf writes a security key of a user past the room that makes them: for tests that
+// only need one to be there.
+func KeyOf(t testing.TB, d Database, w id.Workspace, u id.User, kind, life string) id.SecurityKey {
+	t.Helper()
+	k := id.New[id.KindSecurityKey](Start())
+	Exec(t, d, `
+		INSERT INTO securitykey (id, workspace, user_id, kind, name, name_fold, model, aaguid, life, shown, suspended_at, verification, proximity, card_type,
+			card_digest, card_sealed, card_named, to_confirm, link_id, link_expires_at, pin_verifier, pin_wrong, pin_paused_until, pin_must_change,
+			pin_set_at, total, created_at, activated_at, last_activity_at, used_at, noticed_at, revision)
+		VALUES ($1, $2, $3, $4, 'Key', 'key', '', '', $5, $6, 0, 'pin', FALSE, '', '', $7, FALSE, FALSE, '', 0, $8, 0, 0, FALSE, 0, 0, 1, 0, 0, 1, 7, 1)`,
+		string(k), string(w), string(u), kind, life, life, []byte{}, []byte{})
+	return k
+}
+
 // Revoke ends an administrator's session or an API key.
 func Revoke(t testing.TB, d Database, by auth.Caller) {
 	t.Helper()
