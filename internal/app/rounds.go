@@ -18,17 +18,17 @@ const (
 	sweepEvery = 10 * time.Minute
 	// unusedEvery is how often security keys are looked for that nobody uses.
 	unusedEvery = time.Hour
+	// unusedFirst is when that is done first: a server may not stay up for an hour.
+	unusedFirst = time.Minute
 )
 
-// keepKeys writes how API keys were used, warns of those that end soon, looks after
-// security keys that nobody uses and removes what is kept no longer, until ctx ends;
-// then it writes what is left.
+// keepKeys writes how API keys were used, warns of those that end soon and removes
+// what is kept no longer, until ctx ends; then it writes what is left.
 func (a *App) keepKeys(ctx context.Context) {
-	flush, warn, sweep, unused := time.NewTicker(apikey.UsageInterval), time.NewTicker(warnEvery), time.NewTicker(sweepEvery), time.NewTicker(time.Minute)
+	flush, warn, sweep := time.NewTicker(apikey.UsageInterval), time.NewTicker(warnEvery), time.NewTicker(sweepEvery)
 	defer flush.Stop()
 	defer warn.Stop()
 	defer sweep.Stop()
-	defer unused.Stop()
 	by := auth.Job("", "server")
 	boundGarbage()
 	for {
@@ -44,13 +44,28 @@ func (a *App) keepKeys(ctx context.Context) {
 			_, err = a.APIKeys.WarnExpiring(ctx, by)
 		case <-sweep.C:
 			err = a.APIKeys.Sweep(ctx, by)
-		case <-unused.C:
-			unused.Reset(unusedEvery) // the first one comes soon: a server may not stay up that long
-			_, err = a.SecurityKeys.LookAfterUnused(ctx, by)
 		}
 		if err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "looking after keys", "error", err.Error())
+			a.log.WarnContext(ctx, "looking after API keys", "error", err.Error())
 		}
+	}
+}
+
+// keepSecurityKeys tells the holders of security keys that nobody uses, and suspends
+// those keys, where a workspace decided so, until ctx ends.
+func (a *App) keepSecurityKeys(ctx context.Context) {
+	next := time.NewTimer(unusedFirst)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-next.C:
+		}
+		if _, err := a.SecurityKeys.LookAfterUnused(ctx, auth.Job("", "server")); err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "looking after unused security keys", "error", err.Error())
+		}
+		next.Reset(unusedEvery)
 	}
 }
 

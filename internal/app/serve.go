@@ -145,6 +145,7 @@ func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready f
 	owned.Go(func() { a.teller.Run(background) })
 	owned.Go(func() { a.waker.Run(background) })
 	owned.Go(func() { a.keepKeys(background) })
+	owned.Go(func() { a.keepSecurityKeys(background) })
 
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,

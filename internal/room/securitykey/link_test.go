@@ -15,6 +15,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/token"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
+	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
 	"github.com/keyhold/keyhold/internal/store/storetest"
 )
@@ -33,8 +34,7 @@ func named() securitykey.NewKey {
 	return n
 }
 
-// stronger marks what a session is worth past the rooms: the store of this commit does
-// not know what opened it.
+// mailbox asks the rule of a caller of that standing.
 func mailbox(t testing.TB, h house, k securitykey.SecurityKey, by auth.Caller, byMailbox bool) *fault.Error {
 	t.Helper()
 	var f *fault.Error
@@ -111,6 +111,13 @@ func TestActivateCard_mailboxAloneWaits(t *testing.T) {
 	got, err := h.ActivateCard(t.Context(), nobody(), link, securitykey.CardActivation{Number: number})
 	if err != nil || got.Shown() != securitykey.Pending || !got.ToConfirm {
 		t.Errorf("ActivateCard() = %+v (%v), want that it waits", got, err)
+	}
+	coded := named()
+	coded.CardNumber = "55667788"
+	k = h.create(t, coded).Key
+	byCode := storetest.AppSession(t, h.Store, h.ada, signin.OpenedByCode, h.clock.Now())
+	if got, err = h.ActivateCard(t.Context(), byCode, h.link(t, k.ID), securitykey.CardActivation{Number: "55667788"}); err != nil || !got.ToConfirm {
+		t.Errorf("ActivateCard() in a session by an e-mail code = %+v (%v), want that it waits", got, err)
 	}
 	second := named()
 	second.CardNumber = "11223344"
@@ -222,7 +229,7 @@ func TestLinks_areDead(t *testing.T) {
 	})
 	t.Run("in another's session", func(t *testing.T) {
 		_, link := fresh()
-		dead(t, storetest.AppSession(t, h.Store, stranger, "passkey", h.clock.Now()), link)
+		dead(t, storetest.AppSession(t, h.Store, stranger, signin.OpenedByPasskey, h.clock.Now()), link)
 		dead(t, storetest.APIKey(t, h.Store, h.w, auth.All()...), link)
 		dead(t, storetest.Administrator(t, h.Store, elsewhere, "boss"), link)
 		dead(t, h.by, link)

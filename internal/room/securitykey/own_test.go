@@ -15,6 +15,7 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
+	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
 	"github.com/keyhold/keyhold/internal/store/storetest"
 )
@@ -55,7 +56,7 @@ func TestChangePIN_isTheHoldersOnly(t *testing.T) {
 	issued := h.create(t, now(number))
 	bob := storetest.User(t, h.Store, h.w, "bob")
 	for _, by := range []auth.Caller{
-		storetest.AppSession(t, h.Store, bob, "passkey", h.clock.Now()), h.by, storetest.APIKey(t, h.Store, h.w, auth.All()...), auth.Job(h.w, "test"),
+		storetest.AppSession(t, h.Store, bob, signin.OpenedByPasskey, h.clock.Now()), h.by, storetest.APIKey(t, h.Store, h.w, auth.All()...), auth.Job(h.w, "test"),
 	} {
 		refused(t, h.ChangePIN(t.Context(), by, issued.Key.ID, issued.PIN, secret.FromString("harbour7")), "security_key_not_found")
 		_, err := h.ReportLost(t.Context(), by, issued.Key.ID)
@@ -71,6 +72,44 @@ func TestChangePIN_isTheHoldersOnly(t *testing.T) {
 	if got := h.find(t, issued.Key.ID).PIN.Wrong; got != 0 {
 		t.Errorf("%d wrong tries, want none", got)
 	}
+}
+
+// An e-mail code is no more than a mailbox, and the card is an active key.
+func TestChangePIN_takesMoreThanAMailbox(t *testing.T) {
+	h := newHouse(t)
+	issued := h.create(t, now(number))
+	by := storetest.AppSession(t, h.Store, h.ada, signin.OpenedByCode, h.clock.Now())
+	refused(t, h.ChangePIN(t.Context(), by, issued.Key.ID, issued.PIN, secret.FromString("harbour7")), "mailbox_only")
+	h.refusedLine(t, "security_key.pin_change", "mailbox_only", issued.Key.ID)
+	if got := h.find(t, issued.Key.ID).PIN.Wrong; got != 0 {
+		t.Errorf("%d wrong tries, want none", got)
+	}
+	if _, err := h.ReportLost(t.Context(), by, issued.Key.ID); err != nil {
+		t.Errorf("ReportLost() = %v, want that a mailbox is enough", err)
+	}
+}
+
+func TestOwnLink(t *testing.T) {
+	h := newHouse(t)
+	k, by := h.create(t, byEmail(securitykey.FIDO2)).Key, h.session(t)
+	link, err := h.OwnLink(t.Context(), by, k.ID)
+	if err != nil || !link.Equal(h.link(t, k.ID)) {
+		t.Errorf("OwnLink() = (%v), want what stands in the mail", err)
+	}
+	bob := storetest.User(t, h.Store, h.w, "bob")
+	for _, other := range []auth.Caller{storetest.AppSession(t, h.Store, bob, signin.OpenedByPasskey, h.clock.Now()), h.by, storetest.APIKey(t, h.Store, h.w, auth.All()...)} {
+		_, err := h.OwnLink(t.Context(), other, k.ID)
+		refused(t, err, "security_key_not_found")
+	}
+	_, err = h.OwnLink(t.Context(), nobody(), k.ID)
+	refused(t, err, "unauthenticated")
+	_, err = h.OwnLink(t.Context(), by, h.create(t, securitykey.NewKey{Kind: securitykey.FIDO2}).Key.ID)
+	refused(t, err, "nothing_to_activate")
+	if _, err := h.Suspend(t.Context(), h.by, k.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.OwnLink(t.Context(), by, k.ID)
+	refused(t, err, "nothing_to_activate")
 }
 
 // A PIN is compared in one form, however it was typed.

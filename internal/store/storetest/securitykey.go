@@ -33,6 +33,11 @@ func securitykeyCases() []testCase {
 		{name: "rules for unused keys are listed", run: unusedRules, alone: true},
 		{name: "who is told of security keys", run: securityKeyWatchers},
 		{name: "a workspace's secret is written once", run: workspaceSecret},
+		{name: "of two who use one activation link one wins", run: oneLinkTwice},
+		{name: "of two cards that a mailbox activates at once one waits", run: twoLinksAtOnce},
+		{name: "of two who make a user's last key one wins", run: lastKeyTwice},
+		{name: "who is suspended meanwhile activates nothing", run: suspendedMeanwhile},
+		{name: "unused keys are looked after once", run: lookedAfterTwice, alone: true},
 		{name: "wrong PINs at once are counted exactly", run: wrongPINs},
 		{name: "a right PIN among wrong ones begins anew", run: rightPINs},
 	}
@@ -123,12 +128,12 @@ func lockedSecurityKey(t *testing.T, d Database) {
 				if _, err := tx.LockUser(ctx, u.Workspace, u.ID); err != nil {
 					return err
 				}
-				k, _, err := tx.LockSecurityKey(ctx, u.Workspace, k.ID)
+				held, _, err := tx.LockSecurityKey(ctx, u.Workspace, k.ID)
 				if err != nil {
 					return err
 				}
-				k.Revision++
-				return tx.UpdateSecurityKey(ctx, k)
+				held.Revision++
+				return tx.UpdateSecurityKey(ctx, held)
 			})
 			if err != nil {
 				t.Error(err)

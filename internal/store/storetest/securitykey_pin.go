@@ -72,7 +72,7 @@ func (h pinHouse) atOnce(t *testing.T, pins []secret.Bytes) map[string]int {
 }
 
 // many is how many PINs are tried at once.
-func many(t *testing.T) int {
+func many() int {
 	if testing.Short() {
 		return 100
 	}
@@ -80,7 +80,7 @@ func many(t *testing.T) int {
 }
 
 func wrongPINs(t *testing.T, d Database) {
-	h, n := newPINHouse(t, d), many(t)
+	h, n := newPINHouse(t, d), many()
 	wrong := make([]secret.Bytes, n)
 	for i := range wrong {
 		wrong[i] = secret.FromString(fmt.Sprint("wrong-", i))
@@ -107,7 +107,7 @@ func wrongPINs(t *testing.T, d Database) {
 // With the right PIN among wrong ones no more than three wrong are compared before it,
 // and no more than three after it.
 func rightPINs(t *testing.T, d Database) {
-	h, n := newPINHouse(t, d), many(t)
+	h, n := newPINHouse(t, d), many()
 	for range 5 {
 		pins := make([]secret.Bytes, n)
 		for i := range pins {
