@@ -24,6 +24,8 @@ import (
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/seal"
 	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/base/token"
+	"github.com/keyhold/keyhold/internal/flow/bind"
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
@@ -66,6 +68,8 @@ type App struct {
 	Overview  *overview.Service
 	// SecurityKeys is the room of the keys that people sign in with.
 	SecurityKeys *securitykey.Service
+	// Bind makes phones and hardware keys security keys.
+	Bind *bind.Service
 
 	config    Config
 	options   Options
@@ -199,6 +203,7 @@ func (a *App) openRooms() error {
 		Store: store.For[securitykey.Tx](a.store), Clock: a.clock, LinkKey: a.keeper.CodeKey(),
 		Secrets: &secrets{store: store.For[secretTx](a.store), directory: a.Directory, keeper: a.keeper, known: map[id.Workspace]securitykey.Secrets{}},
 	})
+	a.Bind = bind.New(bind.Config{Store: store.For[bind.Tx](a.store), Clock: a.clock, Party: party, LinkKey: a.keeper.CodeKey()})
 	return nil
 }
 
@@ -282,6 +287,11 @@ func (a *App) PublicURL(path string, query url.Values) string {
 	u := a.config.PublicURL.JoinPath(path)
 	u.RawQuery = query.Encode()
 	return u.String()
+}
+
+// ActivationLink returns the secret of the link that activates a key, as its mail has it.
+func (a *App) ActivationLink(link id.Activation) secret.Bytes {
+	return token.Link(a.keeper.CodeKey(), string(link))
 }
 
 // SetupURL returns the address at which a setup link's secret is used.

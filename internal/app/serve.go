@@ -65,7 +65,7 @@ func (a *App) Handler(version string) (http.Handler, error) {
 	}).Register(mux)
 	authenticator.Register(mux, a.APIKeys)
 	sharedmobile.Register(mux, a.APIKeys)
-	holder.New(holder.Config{Kit: k, Assets: files, Cursors: cursors, SignIn: a.SignIn, Record: a.Record}).Register(mux)
+	holder.New(holder.Config{Kit: k, Assets: files, Cursors: cursors, SignIn: a.SignIn, Record: a.Record, SecurityKeys: a.SecurityKeys, Bind: a.Bind}).Register(mux)
 	mux.Handle("GET "+assets.Prefix, files)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)

@@ -234,6 +234,11 @@ func (s *seeder) weeks(ctx context.Context, hr auth.Caller) error {
 				return err
 			}
 		}
+		if day == 10 {
+			if err := s.handOutBadges(ctx); err != nil {
+				return err
+			}
+		}
 		if day == 12 {
 			_, _, err := s.app.APIKeys.Create(ctx, hr, apikey.NewKey{Name: "Payroll", Type: apikey.Admin})
 			if err := tolerate(err, "missing_permission"); err != nil {
@@ -241,7 +246,7 @@ func (s *seeder) weeks(ctx context.Context, hr auth.Caller) error {
 			}
 		}
 	}
-	return nil
+	return s.keysOfYesterday(ctx)
 }
 
 // inviting is the day on which an owner invites people.

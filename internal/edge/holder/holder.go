@@ -38,6 +38,7 @@ type SignIn interface {
 	OwnSessions(ctx context.Context, by auth.Caller) ([]signin.Session, error)
 	EndOwnSession(ctx context.Context, by auth.Caller, session id.Session) error
 	SignOut(ctx context.Context, by auth.Caller) error
+	OpenByAccessPass(ctx context.Context, by auth.Caller, email string, code secret.Bytes) (signin.Opened, error)
 }
 
 // Record is what the app asks of the record of activities.
@@ -53,6 +54,9 @@ type Config struct {
 	Cursors kit.Cursors
 	SignIn  SignIn
 	Record  Record
+
+	SecurityKeys SecurityKeys
+	Bind         Bind
 }
 
 // Holder answers the app's routes. Use New.
@@ -69,6 +73,8 @@ func (h *Holder) Register(mux *http.ServeMux) {
 	mux.Handle("GET "+Prefix+"/code", h.open(h.codePage))
 	mux.Handle("POST "+Prefix+"/code", h.open(h.proveCode))
 	mux.Handle("POST "+Prefix+"/enter", h.open(h.enter))
+	mux.Handle("GET "+Prefix+"/pass", h.open(h.passPage))
+	mux.Handle("POST "+Prefix+"/pass", h.open(h.openByPass))
 	mux.Handle("POST "+Prefix+"/sign-out", h.open(h.signOut))
 	mux.Handle("POST "+Prefix+"/theme", h.open(h.setTheme))
 
@@ -79,6 +85,8 @@ func (h *Holder) Register(mux *http.ServeMux) {
 	mux.Handle("POST "+Prefix+"/passkeys", h.data(h.addPasskey))
 	mux.Handle("POST "+Prefix+"/passkeys/{id}/delete", h.signed(h.deletePasskey))
 	mux.Handle("POST "+Prefix+"/sessions/{id}/end", h.signed(h.endSession))
+	h.registerSecurityKeys(mux)
+	h.registerInstall(mux)
 	mux.Handle(Prefix+"/", h.open(func(http.ResponseWriter, *http.Request) error {
 		return fault.NotFound("page_not_found", textNotFound)
 	}))
@@ -228,18 +236,19 @@ func (h *Holder) shell(v visit, title string) shell {
 		Document: kit.Document{
 			Title: title, Theme: v.theme, Now: v.now.Format(time.RFC3339), Zone: v.account.Person.Timezone,
 			Style: a.Path("app.css"), Script: a.Path("app.js"), Icon: a.Path("favicon.svg"),
+			Manifest: Prefix + "/manifest.webmanifest", Touch: a.Path("app-192.png"),
 		},
 		Toast: flashText(v.flash), Signed: v.account.Person.User != "", Panel: v.caller.Kind == auth.Administrator,
 		Name: v.account.Person.Name, Initials: kit.Initials(v.account.Person.Name), Workspace: v.account.Person.WorkspaceName, Path: v.path,
-		Links: []navLink{
-			{Name: textAccount, Path: Prefix, Icon: "user-circle", Current: v.path == Prefix},
-			{Name: textActivity, Path: Prefix + "/activity", Icon: "history", Current: v.path == Prefix+"/activity"},
-		},
+		Links: []navLink{{Name: textKeys, Path: Prefix, Icon: "key", Current: v.path == Prefix}},
 		Themes: []themeChoice{
 			{Name: textThemeSystem, Value: "auto", Icon: "device-desktop", Checked: v.theme == ""},
 			{Name: textThemeLight, Value: "light", Icon: "sun", Checked: v.theme == "light"},
 			{Name: textThemeDark, Value: "dark", Icon: "moon", Checked: v.theme == "dark"},
 		},
+	}
+	if !v.account.Standing.KeysOnly {
+		s.Links = append(s.Links, navLink{Name: textActivity, Path: Prefix + "/activity", Icon: "history", Current: v.path == Prefix+"/activity"})
 	}
 	if a.Built() {
 		s.Document.Font = a.Path("inter-latin.woff2")

@@ -13,6 +13,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -20,6 +21,7 @@ import (
 type signInView struct {
 	Shell   shell
 	Next    string
+	Pass    string // where people sign in with a pass
 	Email   kit.Field
 	Summary kit.Summary
 }
@@ -54,7 +56,7 @@ func (h *Holder) signInPage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Holder) signInView(r *http.Request, next, email string, f *fault.Error) signInView {
-	view := signInView{Shell: h.shell(h.stranger(r), textSignInTitle), Next: next, Email: kit.Field{
+	view := signInView{Shell: h.shell(h.stranger(r), textSignInTitle), Next: next, Pass: Prefix + "/pass?" + url.Values{"next": {next}}.Encode(), Email: kit.Field{
 		Name: "email", Label: textEmail, Value: email, Type: "email", Autocomplete: "email", Required: true, MaxLength: 254,
 	}}
 	if f != nil {
@@ -184,8 +186,12 @@ type accountView struct {
 	Initials string
 	Facts    []fact
 	Waiting  bool // an administrator whose passkeys open the app only
-	Passkeys []passkeyRow
-	Sessions []sessionRow
+	KeysOnly bool // the session is for setting up keys
+	Keys     []keyRow
+	// NeedsProof says that another key takes more than this session.
+	NeedsProof bool
+	Passkeys   []passkeyRow
+	Sessions   []sessionRow
 }
 
 type fact struct{ Label, Value string }
@@ -208,18 +214,34 @@ type sessionRow struct {
 }
 
 func (h *Holder) account(w http.ResponseWriter, r *http.Request, v visit) error {
-	sessions, err := h.c.SignIn.OwnSessions(r.Context(), v.caller)
+	standing := v.account.Standing
+	var sessions []signin.Session
+	if !standing.KeysOnly {
+		var err error
+		if sessions, err = h.c.SignIn.OwnSessions(r.Context(), v.caller); err != nil {
+			return err
+		}
+	}
+	keys, err := h.c.SecurityKeys.OwnKeys(r.Context(), v.caller)
 	if err != nil {
 		return err
 	}
 	p := v.account.Person
 	view := accountView{
-		Shell: h.shell(v, textAccount), Name: p.Name, Initials: kit.Initials(p.Name),
+		Shell: h.shell(v, textKeys), Name: p.Name, Initials: kit.Initials(p.Name), KeysOnly: standing.KeysOnly,
 		Facts: []fact{{textWorkspace, p.WorkspaceName}, {textEmail, p.Email}},
 	}
+	for _, k := range keys {
+		view.Keys = append(view.Keys, v.keyRow(k))
+	}
+	// Who has shown no more than a mailbox gets no other key beside those they hold.
+	view.NeedsProof = standing.ByMailbox && slices.ContainsFunc(keys, func(k securitykey.SecurityKey) bool { return k.Life == securitykey.Active })
 	isAdministrator := v.account.IsAdministrator
 	view.Waiting = isAdministrator && v.caller.Kind == auth.User && !slices.ContainsFunc(v.account.Passkeys, func(k signin.Passkey) bool { return !k.ConfirmedAt.IsZero() })
 	for _, k := range v.account.Passkeys {
+		if k.SecurityKey != "" {
+			continue // it stands among the security keys
+		}
 		row := passkeyRow{
 			Name: k.Name, Created: v.moment(k.CreatedAt), Used: v.moment(k.LastUsedAt), Delete: Prefix + "/passkeys/" + string(k.ID) + "/delete",
 		}

@@ -27,6 +27,8 @@ const (
 	textErrorBack  = "Back to the start"
 	textNotFound   = "There is no page at this address."
 
+	textInstall = "Your security keys, in your pocket."
+
 	textSignInTitle  = "Sign in to the app"
 	textSignInLead   = "With your passkey, or with a code that we send to your e-mail address."
 	textSignInButton = "Sign in with a passkey"
@@ -48,7 +50,6 @@ const (
 	textEntriesNone  = "There is no account that is open to this address. Ask an administrator of your organisation."
 	textEntriesBack  = "Try another address"
 
-	textAccount          = "My account"
 	textWorkspace        = "Workspace"
 	textPasskeys         = "My passkeys"
 	textPasskeysNone     = "You have no passkey yet. With one you sign in without a code."
@@ -101,6 +102,10 @@ func flashText(code string) string {
 		return "You are signed out."
 	case "passkey_deleted":
 		return "The passkey was removed."
+	case "pin_changed":
+		return "The PIN was changed."
+	case "key_lost":
+		return "The key is suspended. Administrators were told."
 	case "session_ended":
 		return "That session was ended."
 	}
@@ -120,26 +125,42 @@ func outcomeBadge(o activity.Outcome) kit.Badge {
 // actionText says what was done, or tried, to or by the person who reads it.
 func actionText(action string, done bool) string {
 	texts := map[string][2]string{
-		"session.open":         {"Signed in", "A sign-in was tried"},
-		"session.end":          {"Signed out", "A sign-out was tried"},
-		"session.step_up":      {"Confirmed with a passkey", "A confirmation was tried"},
-		"passkey.register":     {"A passkey was added", "Adding a passkey was tried"},
-		"passkey.rename":       {"A passkey was renamed", "Renaming a passkey was tried"},
-		"passkey.delete":       {"A passkey was removed", "Removing a passkey was tried"},
-		"passkey.confirm":      {"A passkey was confirmed", "Confirming a passkey was tried"},
-		"user.create":          {"Your account was made", "Making your account was tried"},
-		"user.update":          {"Your account was changed", "Changing your account was tried"},
-		"user.auditable":       {"Whether your sign-ins are recorded was changed", "Changing whether your sign-ins are recorded was tried"},
-		"user.invite":          {"You were invited", "Inviting you was tried"},
-		"user.suspend":         {"Your account was suspended", "Suspending your account was tried"},
-		"user.activate":        {"Your account was activated", "Activating your account was tried"},
-		"group.add_member":     {"You joined a group", "Adding you to a group was tried"},
-		"group.remove_member":  {"You left a group", "Removing you from a group was tried"},
-		"administrator.add":    {"You became an administrator", "Making you an administrator was tried"},
-		"administrator.create": {"You became an administrator", "Making you an administrator was tried"},
-		"administrator.update": {"What you may do was changed", "Changing what you may do was tried"},
-		"administrator.remove": {"You are an administrator no more", "Ending your administration was tried"},
-		"setup_link.issue":     {"A setup link was made for you", "Making a setup link for you was tried"},
+		"session.open":                 {"Signed in", "A sign-in was tried"},
+		"session.end":                  {"Signed out", "A sign-out was tried"},
+		"session.step_up":              {"Confirmed with a passkey", "A confirmation was tried"},
+		"passkey.register":             {"A passkey was added", "Adding a passkey was tried"},
+		"passkey.rename":               {"A passkey was renamed", "Renaming a passkey was tried"},
+		"passkey.delete":               {"A passkey was removed", "Removing a passkey was tried"},
+		"passkey.confirm":              {"A passkey was confirmed", "Confirming a passkey was tried"},
+		"user.create":                  {"Your account was made", "Making your account was tried"},
+		"user.update":                  {"Your account was changed", "Changing your account was tried"},
+		"user.auditable":               {"Whether your sign-ins are recorded was changed", "Changing whether your sign-ins are recorded was tried"},
+		"user.invite":                  {"You were invited", "Inviting you was tried"},
+		"user.suspend":                 {"Your account was suspended", "Suspending your account was tried"},
+		"user.activate":                {"Your account was activated", "Activating your account was tried"},
+		"group.add_member":             {"You joined a group", "Adding you to a group was tried"},
+		"group.remove_member":          {"You left a group", "Removing you from a group was tried"},
+		"administrator.add":            {"You became an administrator", "Making you an administrator was tried"},
+		"administrator.create":         {"You became an administrator", "Making you an administrator was tried"},
+		"administrator.update":         {"What you may do was changed", "Changing what you may do was tried"},
+		"administrator.remove":         {"You are an administrator no more", "Ending your administration was tried"},
+		"security_key.create":          {"A security key was made for you", "Making a security key for you was tried"},
+		"security_key.send_activation": {"A security key's activation was sent to you", "Sending you an activation was tried"},
+		"security_key.activate":        {"A security key was activated", "Activating a security key was tried"},
+		"security_key.confirm":         {"A security key was confirmed", "Confirming a security key was tried"},
+		"security_key.update":          {"A security key was changed", "Changing a security key was tried"},
+		"security_key.suspend":         {"A security key was suspended", "Suspending a security key was tried"},
+		"security_key.resume":          {"A security key was given back", "Giving a security key back was tried"},
+		"security_key.delete":          {"A security key was deleted", "Deleting a security key was tried"},
+		"security_key.report_lost":     {"You reported a security key as lost", "Reporting a security key as lost was tried"},
+		"security_key.pin_reset":       {"The PIN of a card was reset", "Resetting the PIN of a card was tried"},
+		"security_key.pin_change":      {"The PIN of a card was changed", "Changing the PIN of a card was tried"},
+		"security_key.pin_try":         {"A PIN was right", "A PIN was wrong"},
+		"security_key.notice":          {"You were told that a security key is not used", "Telling you of an unused security key was tried"},
+		"access_pass.issue":            {"A temporary access pass was made for you", "Making a temporary access pass for you was tried"},
+		"access_pass.withdraw":         {"Your temporary access pass was withdrawn", "Withdrawing your temporary access pass was tried"},
+		"access_pass.use":              {"Signed in with a temporary access pass", "A temporary access pass was tried"},
+		"setup_link.issue":             {"A setup link was made for you", "Making a setup link for you was tried"},
 	}
 	text, known := texts[action]
 	switch {
@@ -157,6 +178,8 @@ func openedText(how signin.OpenedBy) string {
 		return "with a passkey"
 	case signin.OpenedByCode:
 		return "with a code by e-mail"
+	case signin.OpenedByAccessPass:
+		return "with a temporary access pass"
 	case signin.OpenedByLink:
 		return "with a demo link"
 	}

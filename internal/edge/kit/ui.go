@@ -19,6 +19,10 @@ type Document struct {
 	Script string
 	Icon   string
 	Font   string
+	// Manifest is where the browser learns how the page is installed as an app, "" for
+	// not at all; Touch is the picture for a phone's home screen.
+	Manifest string
+	Touch    string
 }
 
 // Initials returns the one or two letters that stand for a name.

@@ -49,7 +49,7 @@ type Attempt struct {
 	Action string
 	Need   auth.Permission
 	Target Party
-	// SecurityKey is the key that is acted on, if one is.
+	// SecurityKey is the key with which it is tried, or that it is tried on.
 	SecurityKey id.SecurityKey
 }
 

@@ -12,7 +12,8 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 )
 
-func unknownKey() *fault.Error {
+// Unknown is the answer for a key that is not there or not to be known.
+func Unknown() *fault.Error {
 	return fault.NotFound("security_key_not_found", "This security key does not exist.")
 }
 
@@ -96,7 +97,7 @@ func begin(ctx context.Context, t Tx, by auth.Caller, attempt activity.Attempt, 
 	var beyond *fault.Error
 	var err error
 	if g {
-		if err = t.Latch(ctx, string(by.Workspace)+"/owners"); err != nil {
+		if err := t.Latch(ctx, string(by.Workspace)+"/owners"); err != nil {
 			return nil, nil, err
 		}
 		if a.standing, err = t.CallerStanding(ctx, by, now); err != nil {
@@ -132,7 +133,7 @@ func beginKey(ctx context.Context, t Tx, by auth.Caller, attempt activity.Attemp
 		return nil, nil, err
 	}
 	if !found {
-		return nil, unknownKey(), nil
+		return nil, Unknown(), nil
 	}
 	attempt.Target, attempt.SecurityKey = old.party(), k
 	a, f, err := begin(ctx, t, by, attempt, standing, old.User, g, now)
@@ -143,7 +144,7 @@ func beginKey(ctx context.Context, t Tx, by auth.Caller, attempt activity.Attemp
 		return nil, nil, err
 	}
 	if !found {
-		return nil, unknownKey(), nil
+		return nil, Unknown(), nil
 	}
 	return a, nil, nil
 }

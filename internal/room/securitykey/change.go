@@ -189,7 +189,7 @@ func (s *Service) ResetPIN(ctx context.Context, by auth.Caller, k id.SecurityKey
 		case a.old.Life != Active:
 			return SecurityKey{}, fault.Conflict("key_not_active", "This card is not activated yet: its PIN is chosen then."), nil
 		case d.owner.User == "":
-			return SecurityKey{}, unknownKey(), nil // it came while the draft was made
+			return SecurityKey{}, Unknown(), nil // it came while the draft was made
 		case wrong != nil:
 			return SecurityKey{}, wrong, nil
 		}

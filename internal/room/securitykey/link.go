@@ -23,8 +23,8 @@ const (
 	cardTries      = 5
 )
 
-// deadLink is the one answer to a link that does not work, whatever the reason.
-func deadLink() *fault.Error {
+// DeadLink is the one answer to a link that does not work, whatever the reason.
+func DeadLink() *fault.Error {
 	return fault.NotFound("activation_not_found", "This activation link does not work any more. Ask an administrator for a new one.")
 }
 
@@ -33,15 +33,15 @@ func deadLink() *fault.Error {
 func FindByLink(ctx context.Context, t Tx, linkKey, value secret.Bytes, now time.Time) (SecurityKey, *fault.Error, error) {
 	name, ok := token.LinkID(linkKey, value)
 	if !ok {
-		return SecurityKey{}, deadLink(), nil
+		return SecurityKey{}, DeadLink(), nil
 	}
 	link, ok := id.Parse[id.KindActivation](name)
 	if !ok {
-		return SecurityKey{}, deadLink(), nil
+		return SecurityKey{}, DeadLink(), nil
 	}
 	k, found, err := t.FindSecurityKeyByLink(ctx, link)
 	if err != nil || !found {
-		return SecurityKey{}, deadLink(), err
+		return SecurityKey{}, DeadLink(), err
 	}
 	if _, err := t.LockUser(ctx, k.Workspace, k.User); err != nil {
 		return SecurityKey{}, nil, err
@@ -50,7 +50,7 @@ func FindByLink(ctx context.Context, t Tx, linkKey, value secret.Bytes, now time
 		return SecurityKey{}, nil, err
 	}
 	if !found || k.Link.ID != link || !now.Before(k.Link.ExpiresAt) || k.Shown() != Pending || k.Holder.Suspended {
-		return SecurityKey{}, deadLink(), nil
+		return SecurityKey{}, DeadLink(), nil
 	}
 	return k, nil, nil
 }
@@ -82,7 +82,7 @@ func (s *Service) open(ctx context.Context, t Tx, by auth.Caller, link secret.By
 	}
 	a.by = asHolder(by, k)
 	if f == nil && a.by.User != k.User {
-		f = deadLink()
+		f = DeadLink()
 	}
 	if f != nil {
 		f, err = slow(ctx, t, by, f, now)
@@ -308,7 +308,7 @@ func Bind(ctx context.Context, t Tx, by auth.Caller, actor activity.Party, k Sec
 		return SecurityKey{}, nil, err
 	}
 	if !found || a.old.Link.ID != k.Link.ID {
-		return SecurityKey{}, deadLink(), nil
+		return SecurityKey{}, DeadLink(), nil
 	}
 	if a.owner, _, err = t.FindKeyOwner(ctx, k.Workspace, k.User); err != nil {
 		return SecurityKey{}, nil, err

@@ -17,7 +17,7 @@ func (s *Service) Find(ctx context.Context, by auth.Caller, k id.SecurityKey) (D
 	err := s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
 		key, found, err := t.FindSecurityKey(ctx, by.Workspace, k)
 		if err == nil && !found {
-			return unknownKey()
+			return Unknown()
 		}
 		out = Detail{Key: key}
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/once"
 	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/base/token"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 )
@@ -29,6 +30,27 @@ func (s *Service) OwnKeys(ctx context.Context, by auth.Caller) ([]SecurityKey, e
 		return err
 	})
 	return out, err
+}
+
+// OwnLink returns the link that activates a pending key of the caller's, as the mail has
+// it. A key that no link activates answers a Conflict.
+func (s *Service) OwnLink(ctx context.Context, by auth.Caller, k id.SecurityKey) (secret.Bytes, error) {
+	var link secret.Bytes
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "security_key.own", Need: auth.OwnKeys}, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) error {
+		mine, found, err := t.FindSecurityKey(ctx, by.Workspace, k)
+		if err != nil {
+			return err
+		}
+		if !found || by.User == "" || mine.User != by.User {
+			return Unknown()
+		}
+		if mine.Shown() != Pending || mine.Link.ID == "" || !now.Before(mine.Link.ExpiresAt) {
+			return fault.Conflict("nothing_to_activate", "This security key is not to be activated now. Ask an administrator to send its activation again.")
+		}
+		link = token.Link(s.linkKey, string(mine.Link.ID))
+		return nil
+	})
+	return link, err
 }
 
 // Rules returns what a PIN must look like in the caller's workspace. Whoever is
@@ -54,7 +76,7 @@ func (s *Service) own(ctx context.Context, by auth.Caller, attempt activity.Atte
 			return nil, err
 		}
 		if !found || by.User == "" || mine.User != by.User {
-			return unknownKey(), nil
+			return Unknown(), nil
 		}
 		a, f, err := beginKey(ctx, t, by, attempt, standing, k, false, now)
 		if f != nil || err != nil {
@@ -129,13 +151,14 @@ func (s *Service) ReportLost(ctx context.Context, by auth.Caller, k id.SecurityK
 			return SecurityKey{}, nil, err
 		}
 		out := a.old
-		if a.old.SuspendedAt.IsZero() {
+		switch {
+		case a.old.SuspendedAt.IsZero():
 			if out, err = a.suspend(ctx, ""); err == nil {
 				err = a.tell(ctx, outbox.KeySuspended, out)
 			}
-		} else if n > 1 {
+		case n > 1:
 			return out, nil, nil
-		} else {
+		default:
 			err = a.append(ctx, "suspended before", out)
 		}
 		if err != nil {

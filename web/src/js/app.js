@@ -20,3 +20,8 @@ import { timezones } from './timezones.js'
 import { dismiss, toasts } from './toast.js'
 
 start({ copy, dialog, dismiss, live, menu, once, palette, passkey, preset, select, stored, summary, theme, time, timezones, toasts })
+
+// The app may be installed: its service worker keeps the files that pages are made of.
+if (document.querySelector('link[rel="manifest"]') && 'serviceWorker' in navigator) {
+  navigator.serviceWorker.register('/app/worker.js', { scope: '/app' }).catch(() => {}) // without it the app works as a page
+}
