@@ -95,9 +95,9 @@ type gives bool
 func begin(ctx context.Context, t Tx, by auth.Caller, attempt activity.Attempt, standing auth.Standing, u id.User, g gives, now time.Time) (*act, *fault.Error, error) {
 	a := &act{t: t, by: by, attempt: attempt, standing: standing, now: now}
 	var beyond *fault.Error
-	var err error
 	if g {
-		if err := t.Latch(ctx, string(by.Workspace)+"/owners"); err != nil {
+		err := t.Latch(ctx, string(by.Workspace)+"/owners")
+		if err != nil {
 			return nil, nil, err
 		}
 		if a.standing, err = t.CallerStanding(ctx, by, now); err != nil {
