@@ -173,6 +173,7 @@ func TestSecurityKeys_life(t *testing.T) {
 	s.want(s.call(s.token, "PATCH", keyPath(k), `{"name":"Red badge"}`, "If-Match", tag), http.StatusPreconditionFailed, "revision_changed")
 	s.want(s.call(s.token, "PATCH", keyPath(k), `{"name":null}`), http.StatusUnprocessableEntity, "invalid_fields")
 	s.want(s.call(s.token, "PATCH", keyPath(k), `{"status":"active"}`), http.StatusUnprocessableEntity, "invalid_fields")
+	c.Advance(time.Second)
 	s.want(s.call(s.token, "DELETE", keyPath(k), "", "If-Match", tag), http.StatusPreconditionFailed, "revision_changed")
 	if a := s.callEmpty("DELETE", keyPath(k), "Authorization", s.token); a.status != http.StatusNoContent {
 		t.Errorf("DELETE = %d %s, want 204", a.status, a.text)
@@ -267,7 +268,7 @@ func TestSecurityKeys_many(t *testing.T) {
 	ada := s.person("ada")
 	a, b := s.gives(ada, `{"kind":"fido2"}`), s.gives(ada, `{"kind":"fido2"}`)
 	const none = "sk_01jd3v9b8eexav2f6hqdr3wzkt"
-	body := fmt.Sprintf(`{"ids":["%v","%v","%s","7"]}`, a.body["id"], b.body["id"], none)
+	body := fmt.Sprintf(`{"ids":[%q,%q,%q,"7"]}`, a.body["id"], b.body["id"], none)
 	for _, act := range []string{"suspend", "activate", "delete"} {
 		got := s.call(s.token, "POST", "/api/v1/security-keys/"+act, body, "Idempotency-Key", act)
 		rows := got.data()
@@ -307,9 +308,9 @@ func TestSecurityKeySettings(t *testing.T) {
 		`{"pin_min":3}`: "pin_min", `{"pin_max":64}`: "pin_max", `{"models_allowed":["x"]}`: "models_allowed", `{"unused_days":-1}`: "unused_days",
 		`{"grace_days":0}`: "grace_days", `{"colour":1}`: "colour",
 	} {
-		a := s.call(s.token, "PATCH", path, body)
-		if s.want(a, http.StatusUnprocessableEntity, "invalid_fields"); !slices.Contains(a.fields(), field) {
-			t.Errorf("%s: fields %v, want %s", body, a.fields(), field)
+		bad := s.call(s.token, "PATCH", path, body)
+		if s.want(bad, http.StatusUnprocessableEntity, "invalid_fields"); !slices.Contains(bad.fields(), field) {
+			t.Errorf("%s: fields %v, want %s", body, bad.fields(), field)
 		}
 	}
 	// What looking for unused keys would do.
