@@ -56,7 +56,7 @@ func (a *App) Handler(version string) (http.Handler, error) {
 	cursors := kit.Cursors{Secrets: a.cursorSecret}
 	if err := api.Register(mux, api.Config{
 		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, APIKeys: a.APIKeys, SignIn: a.SignIn, Record: a.Record, Overview: a.Overview, Version: version,
-		Log: a.log, Reports: &a.reports,
+		SecurityKeys: a.SecurityKeys, Log: a.log, Reports: &a.reports,
 	}); err != nil {
 		return nil, err
 	}

@@ -187,3 +187,20 @@ func TestAccessPassDigest(t *testing.T) {
 		}
 	}
 }
+
+func FuzzAccessPassDigest(f *testing.F) {
+	f.Add([]byte("ABCD2345"))
+	f.Add([]byte(" abcd-2345\t"))
+	f.Add(bytes.Repeat([]byte("-"), 201))
+	key := secret.FromString("key")
+	f.Fuzz(func(t *testing.T, typed []byte) {
+		digest := token.AccessPassDigest(key, "tap_1", secret.New(typed))
+		if len(digest) != 32 {
+			t.Errorf("a digest of %d bytes, want 32", len(digest))
+		}
+		spaced := append([]byte(" -"), typed...)
+		if len(spaced) <= 200 && !bytes.Equal(digest, token.AccessPassDigest(key, "tap_1", secret.New(spaced))) {
+			t.Errorf("%q is another code with a space before it", typed)
+		}
+	})
+}

@@ -33,6 +33,7 @@ type activityBody struct {
 	Actor   partyBody `json:"actor"`
 	Target  partyBody `json:"target"`
 	User    *string   `json:"user" doc:"The user whom it concerns."`
+	Key     *string   `json:"security_key" doc:"The security key with which it was done, or that it was done to."`
 	RPID    string    `json:"rp_id" doc:"The relying party of a sign-in."`
 	IP      string    `json:"ip"`
 	Agent   string    `json:"agent" doc:"The program that the request came from, as it called itself."`
@@ -51,6 +52,10 @@ func renderActivity(e activity.Event) activityBody {
 		user := string(e.User)
 		b.User = &user
 	}
+	if e.SecurityKey != "" {
+		key := string(e.SecurityKey)
+		b.Key = &key
+	}
 	return b
 }
 
@@ -62,6 +67,7 @@ type ActivityFilters struct {
 	Target  string    `query:"target" maxLength:"64" doc:"Only lines of acts on this one: the id of a user, a group, an API key, …"`
 	Action  string    `query:"action" maxLength:"64" doc:"Only this action: user.create"`
 	Outcome string    `query:"outcome" enum:"success,refused,failed" doc:"Only this outcome."`
+	Key     string    `query:"security_key" doc:"Only lines of acts with or on this security key: sk_…"`
 	RP      string    `query:"rp" maxLength:"253" doc:"Only lines about this relying party: example.org"`
 	From    time.Time `query:"from" doc:"Only lines at this moment or later."`
 	To      time.Time `query:"to" doc:"Only lines before this moment."`
@@ -77,6 +83,13 @@ func (f ActivityFilters) query() (activity.Query, error) {
 			return q, fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: "user", Message: "is no user's id"})
 		}
 		q.User = u
+	}
+	if f.Key != "" {
+		k, ok := id.Parse[id.KindSecurityKey](f.Key)
+		if !ok {
+			return q, fieldFault("security_key", "is no security key's id")
+		}
+		q.SecurityKey = k
 	}
 	return q, nil
 }
@@ -108,7 +121,7 @@ func (a *restAPI) listActivities(ctx context.Context, by auth.Caller, in *listAc
 	if sort == "" {
 		sort = "at,descend"
 	}
-	name := queryName("activities", in.User, in.Actor, in.Target, in.Action, in.Outcome, in.RP, in.From.Format(time.RFC3339Nano), in.To.Format(time.RFC3339Nano), sort)
+	name := queryName("activities", in.User, in.Actor, in.Target, in.Action, in.Outcome, in.Key, in.RP, in.From.Format(time.RFC3339Nano), in.To.Format(time.RFC3339Nano), sort)
 	if q.Page, err = a.pageOf(ctx, by, in.ListInput, sort, name, []string{"at"}); err != nil {
 		return nil, err
 	}

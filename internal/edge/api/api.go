@@ -29,6 +29,7 @@ import (
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -49,8 +50,10 @@ type Config struct {
 	SignIn    *signin.Service
 	Record    *activity.Record
 	Overview  *overview.Service
-	Version   string
-	Log       *slog.Logger // of what no request waits for
+	// SecurityKeys is the room of the keys that people sign in with.
+	SecurityKeys *securitykey.Service
+	Version      string
+	Log          *slog.Logger // of what no request waits for
 	// Reports counts the reports of leaked tokens that are worked on. Whoever stops
 	// the server waits for it once no request is under way.
 	Reports *sync.WaitGroup
@@ -88,6 +91,8 @@ func Register(mux *http.ServeMux, c Config) error {
 	a.registerAccount()
 	a.registerAdministrators()
 	a.registerUsers()
+	a.registerSecurityKeys()
+	a.registerAccessPasses()
 	a.registerActivities()
 	a.registerAPIKeys()
 	a.registerStatistics()

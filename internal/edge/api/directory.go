@@ -119,10 +119,11 @@ func (patchText) Schema(huma.Registry) *huma.Schema {
 
 type listUsersInput struct {
 	ListInput
-	Q      string `query:"q" maxLength:"400" doc:"Beginnings of words in name, e-mail address, user id or employee id; all must be found."`
-	Status string `query:"status" enum:"not_invited,pending,active,suspended" doc:"Only users of this status."`
-	Group  string `query:"group" doc:"Only members of this group: grp_…"`
-	Sort   string `query:"sort" doc:"name, email, user_id, created_at or last_activity_at, followed by ,ascend or ,descend."`
+	Q       string `query:"q" maxLength:"400" doc:"Beginnings of words in name, e-mail address, user id or employee id; all must be found."`
+	Status  string `query:"status" enum:"not_invited,pending,active,suspended" doc:"Only users of this status."`
+	Group   string `query:"group" doc:"Only members of this group: grp_…"`
+	Keyless bool   `query:"without_key" doc:"Only users who have no security key."`
+	Sort    string `query:"sort" doc:"name, email, user_id, created_at or last_activity_at, followed by ,ascend or ,descend."`
 }
 
 // registerUsers is the route registration of the users' operations.
@@ -140,12 +141,12 @@ func (a *restAPI) registerUsers() {
 }
 
 func (a *restAPI) listUsers(ctx context.Context, by auth.Caller, in *listUsersInput) (*listOutput[UserBody], error) {
-	name := queryName("users", in.Q, in.Status, in.Group, in.Sort)
+	name := queryName("users", in.Q, in.Status, in.Group, strconv.FormatBool(in.Keyless), in.Sort)
 	r, err := a.pageOf(ctx, by, in.ListInput, in.Sort, name, directory.Sorts())
 	if err != nil {
 		return nil, err
 	}
-	q := directory.Query{Status: directory.Status(in.Status), Page: r}
+	q := directory.Query{Status: directory.Status(in.Status), WithoutKey: in.Keyless, Page: r}
 	if in.Group != "" {
 		g, ok := id.Parse[id.KindGroup](in.Group)
 		if !ok {

@@ -20,6 +20,7 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
 	"github.com/keyhold/keyhold/internal/store/storetest"
@@ -64,6 +65,8 @@ type caller struct {
 	fresh       bool // their passkey was used just now
 	// elsewhereAdministrator is an administrator who is in the app only.
 	elsewhereAdministrator bool
+	// keysOnly is somebody who signed in with a one-time pass.
+	keysOnly bool
 }
 
 func newBench(t *testing.T) *bench {
@@ -141,6 +144,10 @@ func (b *bench) newWorld(name string) *world {
 	}
 	lines, err := b.app.Record.List(b.t.Context(), w.by, activity.Query{})
 	if err != nil {
+		b.t.Fatal(err)
+	}
+	// The secrets of its cards are made when they are asked for first.
+	if _, err := b.app.SecurityKeys.List(b.t.Context(), w.by, "04A1B2C3", securitykey.Query{}); err != nil {
 		b.t.Fatal(err)
 	}
 	w.stand["activity"], w.stand["id/user"] = string(lines.Items[0].ID), string(u.ID)
@@ -245,11 +252,64 @@ func (b *bench) thing(w *world, kind, of string, c *caller) string {
 		return b.sessionID(w, c.user)
 	case "activity":
 		return w.stand["activity"]
+	case "passed_user":
+		defer b.open(w)()
+		u := b.user(w)
+		if _, _, err := b.app.SignIn.IssueAccessPass(b.t.Context(), w.by, u, signin.NewAccessPass{}); err != nil {
+			b.t.Fatal(err)
+		}
+		return string(u)
 	case "api_key", "disabled_api_key", "leaked_api_key", "admin_key", "disabled_admin_key", "overlapping_admin_key":
 		return b.apiKey(w, kind)
 	}
+	if strings.HasSuffix(kind, "security_key") {
+		return b.securityKey(w, kind)
+	}
 	b.t.Fatalf("no fixture of the kind %s", kind)
 	return ""
+}
+
+// open takes a workspace's suspension back until what it returns is called: nobody
+// gets a key or a pass in a suspended one.
+func (b *bench) open(w *world) (again func()) {
+	b.t.Helper()
+	if w != b.worlds[2] {
+		return func() {}
+	}
+	b.exec(`UPDATE workspace SET suspended_at = 0 WHERE id = $1`, w.id)
+	return func() { b.exec(`UPDATE workspace SET suspended_at = 1 WHERE id = $1`, w.id) }
+}
+
+// securityKey makes a card: active with a PIN, or pending, of a user or of a holder.
+func (b *bench) securityKey(w *world, kind string) string {
+	b.t.Helper()
+	defer b.open(w)()
+	ctx, u := b.t.Context(), b.user(w)
+	if strings.Contains(kind, "holder") {
+		b.administrator(w, u, false, holds())
+	}
+	b.n++
+	n := securitykey.NewKey{
+		Kind: securitykey.ContactlessCard, Name: b.next(w), Activation: securitykey.ActivateNow, CardNumber: fmt.Sprintf("04%012X", b.n),
+	}
+	state := strings.Split(kind, "_")[0]
+	if state == "pending" || state == "waiting" {
+		n.Activation = securitykey.ActivateEmail
+	}
+	k, err := b.app.SecurityKeys.Create(ctx, w.by, u, n)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	switch state {
+	case "suspended":
+		_, err = b.app.SecurityKeys.Suspend(ctx, w.by, k.Key.ID)
+	case "waiting":
+		b.exec(`UPDATE securitykey SET to_confirm = 1 WHERE id = $1`, string(k.Key.ID))
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(k.Key.ID)
 }
 
 // apiKey makes an API key: a Clients key, or an Admin key with all permissions.
@@ -302,7 +362,10 @@ func missing(kind string) string {
 	prefix := map[string]string{
 		"group": "grp", "administrator": "adm", "owner": "adm", "passkey": "psk", "my_passkey": "psk", "session": "ses", "my_session": "ses", "activity": "act",
 	}[kind]
-	if strings.HasSuffix(kind, "_key") {
+	switch {
+	case strings.HasSuffix(kind, "security_key"):
+		prefix = "sk"
+	case strings.HasSuffix(kind, "_key"):
 		prefix = "key"
 	}
 	if prefix == "" {
@@ -315,6 +378,7 @@ func missing(kind string) string {
 func (b *bench) people() {
 	here := b.worlds[0]
 	b.add(&caller{name: "user", at: here, kind: auth.User, user: b.user(here), accepted: true})
+	b.add(&caller{name: "user with a one-time pass", at: here, kind: auth.User, user: b.user(here), accepted: true, keysOnly: true})
 	b.seat(here, "administrator without permissions", false, nil)
 	for _, p := range auth.All() {
 		b.seat(here, "administrator with "+string(p), false, auth.Permissions{p})
@@ -330,6 +394,9 @@ func (b *bench) people() {
 	b.seat(b.worlds[1], "owner of another workspace", true, auth.All())
 	for _, c := range b.callers {
 		c.headers = b.session(c.at, c.user, map[bool]signin.Scope{true: signin.ScopePanel, false: signin.ScopeApp}[c.kind == auth.Administrator], func(s *signin.Session) {
+			if c.keysOnly {
+				s.Scope, s.OpenedBy = signin.ScopeKeys, signin.OpenedByAccessPass
+			}
 			if !c.fresh {
 				s.StepUpAt = s.StepUpAt.Add(-auth.StepUpAge)
 			}

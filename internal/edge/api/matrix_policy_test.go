@@ -34,6 +34,7 @@ type row struct {
 	Body   json.RawMessage   `json:"body"`
 	Quiet  bool              `json:"quiet"`
 	Again  bool              `json:"again"`
+	Keys   bool              `json:"keys"`
 	Opens  apikey.Type       `json:"opens"`
 	Public bool              `json:"public"`
 }
@@ -168,8 +169,13 @@ var notFoundCode = map[string]string{
 	"user": "user_not_found", "suspended_user": "user_not_found", "suspended_holder": "user_not_found", "holder": "user_not_found", "owner_user": "user_not_found", "member": "user_not_found",
 	"group": "group_not_found", "administrator": "administrator_not_found", "owner": "administrator_not_found",
 	"passkey": "passkey_not_found", "my_passkey": "passkey_not_found", "session": "session_not_found", "my_session": "session_not_found",
-	"activity": "activity_not_found",
-	"api_key":  "api_key_not_found", "disabled_api_key": "api_key_not_found", "leaked_api_key": "api_key_not_found",
+	"activity":     "activity_not_found",
+	"passed_user":  "user_not_found",
+	"security_key": "security_key_not_found", "holder_security_key": "security_key_not_found",
+	"suspended_security_key": "security_key_not_found", "suspended_holder_security_key": "security_key_not_found",
+	"pending_security_key": "security_key_not_found", "pending_holder_security_key": "security_key_not_found",
+	"waiting_security_key": "security_key_not_found", "waiting_holder_security_key": "security_key_not_found",
+	"api_key": "api_key_not_found", "disabled_api_key": "api_key_not_found", "leaked_api_key": "api_key_not_found",
 	"admin_key": "api_key_not_found", "disabled_admin_key": "api_key_not_found", "overlapping_admin_key": "api_key_not_found",
 }
 
@@ -191,6 +197,8 @@ func (r row) before(c *caller) (verdict, bool) {
 		return verdict{status: 401, code: "unauthenticated"}, true
 	case c.kind == auth.APIKey && c.keyType != cmp.Or(r.Opens, apikey.Admin):
 		return forbidden("wrong_key_type"), true
+	case c.keysOnly && !r.Keys:
+		return forbidden("keys_only"), true
 	case !c.permissions.Has(r.Needs):
 		return verdict{403, "missing_permission", r.Needs}, true
 	}

@@ -71,7 +71,37 @@ type loginStatistics struct {
 	Days  []loginsDay   `json:"days" nullable:"false" doc:"Each day of the range."`
 }
 
+type kindCounts struct {
+	ContactlessCard int64 `json:"contactless_card"`
+	Smartphone      int64 `json:"smartphone"`
+	FIDO2           int64 `json:"fido2"`
+}
+
+type keyStatusCounts struct {
+	New       int64 `json:"new"`
+	Pending   int64 `json:"pending"`
+	Active    int64 `json:"active"`
+	Suspended int64 `json:"suspended"`
+}
+
+type keysDay struct {
+	Date      string `json:"date" example:"2026-12-04"`
+	Created   int64  `json:"created"`
+	Activated int64  `json:"activated"`
+	Deleted   int64  `json:"deleted"`
+}
+
+type securityKeyStatistics struct {
+	StatisticsRange
+	Total    int64           `json:"total" doc:"Security keys there are now."`
+	ByKind   kindCounts      `json:"by_kind" doc:"How many of them are of which kind."`
+	ByStatus keyStatusCounts `json:"by_status" doc:"How many of them have which status."`
+	Days     []keysDay       `json:"days" nullable:"false" doc:"Each day of the range. A key that is activated anew after a suspension does not count again."`
+}
+
 type (
+	securityKeyStatisticsOutput struct{ Body securityKeyStatistics }
+
 	userStatisticsOutput  struct{ Body userStatistics }
 	groupStatisticsOutput struct{ Body groupStatistics }
 	loginStatisticsOutput struct{ Body loginStatistics }
@@ -82,6 +112,8 @@ func (a *restAPI) registerStatistics() {
 		"How many there are now, and how many were created and deleted on each day. Needs the permission users.read."), a.userStatistics)
 	register(a, operation("get-group-statistics", http.MethodGet, "/statistics/groups", "Count groups",
 		"How many there are now, and how many were created on each day. Needs the permission users.read."), a.groupStatistics)
+	register(a, operation("get-security-key-statistics", http.MethodGet, "/statistics/security-keys", "Count security keys",
+		"How many there are now, and how many were created, became active and were deleted on each day. Needs the permission security_keys.read."), a.securityKeyStatistics)
 	register(a, operation("get-login-statistics", http.MethodGet, "/statistics/logins", "Count sign-ins",
 		"How many succeeded, were refused and failed on each day. Needs the permission activities.read."), a.loginStatistics)
 }
@@ -124,6 +156,22 @@ func (a *restAPI) groupStatistics(ctx context.Context, by auth.Caller, in *stati
 		out.Days = append(out.Days, groupsDay{Date: d.Date.String(), Created: d.Created})
 	}
 	return &groupStatisticsOutput{Body: out}, nil
+}
+
+func (a *restAPI) securityKeyStatistics(ctx context.Context, by auth.Caller, in *statisticsInput) (*securityKeyStatisticsOutput, error) {
+	r, span, err := a.rangeOf(in)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := a.c.Overview.SecurityKeys(ctx, by, r)
+	if err != nil {
+		return nil, err
+	}
+	out := securityKeyStatistics{StatisticsRange: span, Total: keys.Total, ByKind: kindCounts(keys.ByKind), ByStatus: keyStatusCounts(keys.ByStatus)}
+	for _, d := range keys.Days {
+		out.Days = append(out.Days, keysDay{Date: d.Date.String(), Created: d.Created, Activated: d.Activated, Deleted: d.Deleted})
+	}
+	return &securityKeyStatisticsOutput{Body: out}, nil
 }
 
 func (a *restAPI) loginStatistics(ctx context.Context, by auth.Caller, in *statisticsInput) (*loginStatisticsOutput, error) {

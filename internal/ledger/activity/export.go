@@ -131,6 +131,7 @@ type line struct {
 	IP        string    `json:"ip"`
 	Agent     string    `json:"agent"`
 	RequestID string    `json:"request_id"`
+	Key       *string   `json:"security_key"`
 }
 
 func writeJSONLines(w io.Writer, events []Event) error {
@@ -148,6 +149,10 @@ func writeJSONLines(w io.Writer, events []Event) error {
 			user := string(e.User)
 			l.User = &user
 		}
+		if e.SecurityKey != "" {
+			key := string(e.SecurityKey)
+			l.Key = &key
+		}
 		if err := out.Encode(l); err != nil {
 			return err
 		}
@@ -158,7 +163,7 @@ func writeJSONLines(w io.Writer, events []Event) error {
 func csvHeader() []string {
 	return []string{
 		"id", "index", "at", "action", "outcome", "reason", "detail", "count", "actor_type", "actor_id", "actor_name",
-		"target_type", "target_id", "target_name", "user", "rp_id", "ip", "agent", "request_id",
+		"target_type", "target_id", "target_name", "user", "rp_id", "ip", "agent", "request_id", "security_key",
 	}
 }
 
@@ -171,7 +176,7 @@ func writeCSV(w io.Writer, events []Event) error {
 		}
 		records = append(records, []string{
 			string(e.ID), index, e.At.UTC().Format(time.RFC3339Nano), e.Action, string(e.Outcome), e.Reason, e.Detail, strconv.Itoa(e.Count),
-			e.Actor.Type, e.Actor.ID, e.Actor.Name, e.Target.Type, e.Target.ID, e.Target.Name, string(e.User), e.RPID, e.IP, e.Agent, e.RequestID,
+			e.Actor.Type, e.Actor.ID, e.Actor.Name, e.Target.Type, e.Target.ID, e.Target.Name, string(e.User), e.RPID, e.IP, e.Agent, e.RequestID, string(e.SecurityKey),
 		})
 	}
 	return writeRecords(w, records...)

@@ -106,8 +106,33 @@ type LoginsDay struct {
 	Outcomes
 }
 
+// SecurityKeys are the statistics of security keys: how many there are now, and on
+// each day of the range how many were created, became active and were deleted.
+type SecurityKeys struct {
+	Total    int64
+	ByKind   KeysByKind
+	ByStatus KeysByStatus
+	Days     []SecurityKeysDay
+}
+
+// KeysByKind counts security keys by their kind.
+type KeysByKind struct{ ContactlessCard, Smartphone, FIDO2 int64 }
+
+// KeysByStatus counts security keys by the status that people see.
+type KeysByStatus struct{ New, Pending, Active, Suspended int64 }
+
+// SecurityKeysDay is one day of SecurityKeys.
+type SecurityKeysDay struct {
+	Date                        Date
+	Created, Activated, Deleted int64
+}
+
 // The names under which other rooms count.
 const (
+	tallyKeys         = "security_keys"
+	tickKeyCreate     = "security_key.create"
+	tickKeyActivate   = "security_key.activate"
+	tickKeyDelete     = "security_key.delete"
 	tallyUsers        = "users"
 	tallyGroups       = "groups"
 	tickUserCreate    = "user.create"
@@ -176,6 +201,52 @@ func (s *Service) Groups(ctx context.Context, by auth.Caller, r Range) (Groups, 
 		return nil
 	})
 	return out, err
+}
+
+// SecurityKeys returns the statistics of security keys. The caller needs
+// security_keys.read.
+func (s *Service) SecurityKeys(ctx context.Context, by auth.Caller, r Range) (SecurityKeys, error) {
+	var out SecurityKeys
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: statisticsAttempt, Need: auth.SecurityKeysRead}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+		var err error
+		if out, err = countKeys(ctx, t, by.Workspace); err != nil {
+			return err
+		}
+		var on [3]map[Date]int64
+		for i, name := range []string{tickKeyCreate, tickKeyActivate, tickKeyDelete} {
+			if on[i], err = days(ctx, t, by.Workspace, name, r); err != nil {
+				return err
+			}
+		}
+		for _, d := range r.Days() {
+			out.Days = append(out.Days, SecurityKeysDay{Date: d, Created: on[0][d], Activated: on[1][d], Deleted: on[2][d]})
+		}
+		return nil
+	})
+	return out, err
+}
+
+func countKeys(ctx context.Context, t Tx, w id.Workspace) (SecurityKeys, error) {
+	var out SecurityKeys
+	var err error
+	if out.Total, err = t.FindTally(ctx, w, tallyKeys); err != nil {
+		return SecurityKeys{}, err
+	}
+	for kind, ofKind := range map[string]*int64{
+		"contactless_card": &out.ByKind.ContactlessCard, "smartphone": &out.ByKind.Smartphone, "fido2": &out.ByKind.FIDO2,
+	} {
+		for status, ofStatus := range map[string]*int64{
+			"new": &out.ByStatus.New, "pending": &out.ByStatus.Pending, "active": &out.ByStatus.Active, "suspended": &out.ByStatus.Suspended,
+		} {
+			n, err := t.FindTally(ctx, w, tallyKeys+"/"+kind+"/"+status)
+			if err != nil {
+				return SecurityKeys{}, err
+			}
+			*ofKind += n
+			*ofStatus += n
+		}
+	}
+	return out, nil
 }
 
 // Logins returns the statistics of sign-ins. The caller needs activities.read.

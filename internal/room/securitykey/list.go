@@ -84,14 +84,40 @@ func (s *Service) Counts(ctx context.Context, by auth.Caller) (Counts, error) {
 	return out, err
 }
 
+// KeysOf returns all keys of a user, oldest first. The caller needs
+// security_keys.read.
+func (s *Service) KeysOf(ctx context.Context, by auth.Caller, u id.User) ([]SecurityKey, error) {
+	var out []SecurityKey
+	attempt := activity.Attempt{Action: "security_key.list", Need: auth.SecurityKeysRead, Target: activity.Party{Type: "user", ID: string(u)}}
+	err := s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+		_, found, err := t.FindKeyOwner(ctx, by.Workspace, u)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return unknownUser()
+		}
+		out, err = t.ListUserSecurityKeys(ctx, by.Workspace, u)
+		return err
+	})
+	return out, err
+}
+
 // History returns the record of all keys that a user ever had, newest first; it is
-// there also when the user is gone. The caller needs security_keys.read.
+// there also when the user is gone, if they had any. The caller needs
+// security_keys.read.
 func (s *Service) History(ctx context.Context, by auth.Caller, u id.User) ([]Binding, error) {
 	var out []Binding
 	attempt := activity.Attempt{Action: "security_key.history", Need: auth.SecurityKeysRead, Target: activity.Party{Type: "user", ID: string(u)}}
 	err := s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
 		var err error
-		out, err = t.ListBindings(ctx, by.Workspace, u)
+		if out, err = t.ListBindings(ctx, by.Workspace, u); err != nil || len(out) > 0 {
+			return err
+		}
+		_, found, err := t.FindKeyOwner(ctx, by.Workspace, u)
+		if err == nil && !found {
+			return unknownUser()
+		}
 		return err
 	})
 	return out, err

@@ -186,7 +186,7 @@ func TestSettings(t *testing.T) {
 	eight, ten, yes, models, days := 8, 10, true, []string{strings.ToUpper(yubikey), yubikey}, 90
 	want := securitykey.Settings{
 		PIN: securitykey.PINRules{Min: 8, Max: 10, Digit: true, Lower: true, Upper: true, Special: true}, Pinless: true, ModelsAllowed: []string{yubikey},
-		ModelsBlocked: []string{yubikey}, UnusedDays: 90, GraceDays: 10, Revision: 1,
+		ModelsBlocked: []string{yubikey}, UnusedDays: 90, GraceDays: 10, Revision: 2,
 	}
 	got, err = h.UpdateSettings(t.Context(), h.by, securitykey.SettingsChange{
 		PINMin: &eight, PINMax: &ten, PINLower: &yes, PINUpper: &yes, PINSpecial: &yes, Pinless: &yes, ModelsAllowed: &models, ModelsBlocked: &models, UnusedDays: &days, GraceDays: &ten,
@@ -201,8 +201,8 @@ func TestSettings(t *testing.T) {
 	if got, err = h.Settings(t.Context(), h.by); cmp.Diff(want, got) != "" || err != nil {
 		t.Errorf("Settings() (%v) (-want +got):\n%s", err, cmp.Diff(want, got))
 	}
-	if again, err := h.UpdateSettings(t.Context(), h.by, securitykey.SettingsChange{PINMin: &eight}, 1); err != nil || again.Revision != 1 {
-		t.Errorf("UpdateSettings() to what they are = revision %d (%v), want 1", again.Revision, err)
+	if again, err := h.UpdateSettings(t.Context(), h.by, securitykey.SettingsChange{PINMin: &eight}, 2); err != nil || again.Revision != 2 {
+		t.Errorf("UpdateSettings() to what they are = revision %d (%v), want 2", again.Revision, err)
 	}
 	_, err = h.UpdateSettings(t.Context(), h.by, securitykey.SettingsChange{PINMin: &ten}, 7)
 	refused(t, err, "revision_changed")

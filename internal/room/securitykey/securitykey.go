@@ -275,7 +275,7 @@ type Settings struct {
 	// UnusedDays is after how many days without use the holder is told, 0 for never;
 	// GraceDays how many days later the key is suspended.
 	UnusedDays, GraceDays int
-	Revision              int64 // 0 as long as nobody changed them
+	Revision              int64 // counts changes, from 1 as long as nobody changed them
 }
 
 // SettingsChange is a change of Settings. Nil fields stay.

@@ -23,7 +23,7 @@ const (
 
 // DefaultSettings are those of a workspace that changed none.
 func DefaultSettings() Settings {
-	return Settings{PIN: PINRules{Min: 6, Max: 32, Digit: true}, GraceDays: 14}
+	return Settings{PIN: PINRules{Min: 6, Max: 32, Digit: true}, GraceDays: 14, Revision: 1}
 }
 
 // settingsOf returns the workspace's settings.

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,6 +39,8 @@ const (
 	// comparedPasses is how many passes of a person a typed code is compared with: the
 	// valid one and those before it, so that the record can tell why they fail.
 	comparedPasses = 4
+	// findablePasses is how many of a person's passes are found by their ids.
+	findablePasses = 100
 )
 
 // AccessPass is a temporary access pass: a code with which a user activates their
@@ -298,6 +301,26 @@ func (s *Service) FindAccessPass(ctx context.Context, by auth.Caller, u id.User)
 		return err
 	})
 	return p, err
+}
+
+// FindIssuedPass returns one of the user's last passes by its id. The caller needs
+// security_keys.read.
+func (s *Service) FindIssuedPass(ctx context.Context, by auth.Caller, u id.User, p id.AccessPass) (AccessPass, error) {
+	var out AccessPass
+	attempt := activity.Attempt{Action: "access_pass.find", Need: auth.SecurityKeysRead, Target: activity.Party{Type: "user", ID: string(u)}}
+	err := s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
+		all, err := t.ListAccessPasses(ctx, by.Workspace, u, findablePasses)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(all, func(one AccessPass) bool { return one.ID == p })
+		if i < 0 {
+			return passNotFound()
+		}
+		out = all[i]
+		return nil
+	})
+	return out, err
 }
 
 // WithdrawAccessPass ends the last pass of a user and the sessions that it opened: a
