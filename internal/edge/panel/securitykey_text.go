@@ -507,6 +507,14 @@ func triedText(days, grace int) string {
 	return "With " + count(days, "day") + " and " + count(grace, "day") + ", now"
 }
 
+// keysGoText says how many keys go with a user.
+func keysGoText(n int) string {
+	if n == 1 {
+		return "Their security key goes with them. That they had it stays in the record of keys."
+	}
+	return "Their " + count(n, "security key") + " go with them. That they had them stays in the record of keys."
+}
+
 // usesText says how often a key was used.
 func usesText(n int64) string {
 	switch n {
