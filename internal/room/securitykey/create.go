@@ -62,9 +62,13 @@ func (s *Service) Create(ctx context.Context, by auth.Caller, owner id.User, n N
 	if err != nil {
 		return Issued{}, err
 	}
-	k, pin, wrong, err := n.prepare(d, owner, s.gate.Clock.Now())
-	if err != nil {
-		return Issued{}, err
+	var k SecurityKey
+	var pin newPIN
+	var wrong *fault.Error
+	if d.owner.User != "" {
+		if k, pin, wrong, err = n.prepare(d, owner, s.gate.Clock.Now()); err != nil {
+			return Issued{}, err
+		}
 	}
 	out := Issued{}
 	attempt := activity.Attempt{Action: "security_key.create", Need: auth.SecurityKeysWrite, Target: activity.Party{Type: "user", ID: string(owner)}}

@@ -37,7 +37,7 @@ func (s *Service) Find(ctx context.Context, by auth.Caller, k id.SecurityKey) (D
 // List returns one page of the workspace's keys. text is what a person typed into a
 // search box; it may be the whole number of a card. The caller needs security_keys.read.
 func (s *Service) List(ctx context.Context, by auth.Caller, text string, q Query) (page.Page[SecurityKey], error) {
-	q.Page = q.Page.Bounded()
+	q.Page, q.Words = q.Page.Bounded(), words(text)
 	digest, err := s.digestOf(ctx, by.Workspace, text)
 	if err != nil {
 		return page.Page[SecurityKey]{}, err

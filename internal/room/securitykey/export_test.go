@@ -1,0 +1,21 @@
+package securitykey
+
+import (
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/secret"
+)
+
+// What only tests call.
+
+func CheckPIN(r PINRules, pin string, o Owner) []fault.Field {
+	return r.check(secret.FromString(pin), o)
+}
+
+func GeneratePIN(r PINRules, o Owner) string { return r.generate(o).ExposeString() }
+
+func CardNumber(typed string) (string, bool) {
+	number, ok := cardNumber(typed)
+	return number.ExposeString(), ok
+}
+
+func Words(text string) []string { return words(text) }
