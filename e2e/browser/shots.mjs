@@ -6,6 +6,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { takeGuide } from './guide.mjs'
 import { addAuthenticator, askCode, startBrowser, startDemo, startFirstRun } from './keyhold.mjs'
+import { takeKeys } from './shots-keys.mjs'
 
 const [guide, folder = 'shots'] = process.argv[2] === '--guide' ? [true, process.argv[3]] : [false, process.argv[2]]
 const many = 10_000
@@ -88,6 +89,7 @@ async function lists(page, rows) {
   await take('users', '/users')
   await take('users-suspended', '/users?status=suspended')
   await take('groups', '/groups')
+  await take('security-keys', '/security-keys')
   await take('activities', '/activities')
   await take('api-keys', '/api-keys')
   await take('administrators', '/administrators')
@@ -106,6 +108,7 @@ async function lists(page, rows) {
   const user = new URL(page.url()).pathname
   await shoot(page, `user-${rows}`)
   await take('user-groups', `${user}?tab=groups`)
+  await take('user-credentials', `${user}?tab=credentials`)
   await take('user-activities', `${user}?tab=activities`)
   await page.goto('/groups')
   await page.locator('tbody .kh-rowlink').last().click()
@@ -150,6 +153,7 @@ async function takeStates() {
     await shoot(page, 'activity')
 
     await apiKeys(page, demo)
+    await takeKeys(page, shoot)
 
     await take('users', '/users')
     await take('users-nothing', '/users?q=zzz')

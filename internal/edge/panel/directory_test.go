@@ -106,7 +106,7 @@ type leaveWorld struct{ *world }
 
 func (w leaveWorld) FindTies(ctx context.Context, by auth.Caller, user id.User) (leave.Ties, error) {
 	u, _, err := w.Find(ctx, by, user)
-	return leave.Ties{User: u, Administrator: user == ada, Sessions: 2, Left: leave.Left{
+	return leave.Ties{User: u, Administrator: user == ada, Sessions: 2, SecurityKeys: 2, Left: leave.Left{
 		Count: 3, APIKeys: []apikey.Key{{Name: "Payroll <sync>", Type: apikey.Admin}, {Name: "Doors", Type: apikey.Clients}},
 	}}, err
 }

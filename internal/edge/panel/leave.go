@@ -157,6 +157,9 @@ func (p *Panel) deleteView(v visit, ties leave.Ties) leaveView {
 		Confirm: confirmField(""), Phrase: u.Name(), Revision: strconv.FormatInt(u.Revision, 10),
 		Action: userPath(u.ID) + "/delete", Do: textLeaveDeleteDo, Cancel: userPath(u.ID),
 	}
+	if ties.SecurityKeys > 0 {
+		view.Effects = append(view.Effects, keysGoText(ties.SecurityKeys))
+	}
 	if ties.Administrator {
 		view.Effects = append(view.Effects, textLeaveDeleteAdmin)
 	}

@@ -210,7 +210,7 @@ func (w cardWorld) FinishAtDesk(ctx context.Context, _ auth.Caller, key id.Secur
 }
 
 func (w signinWorld) IssueAccessPass(ctx context.Context, _ auth.Caller, user id.User, n signin.NewAccessPass) (signin.AccessPass, secret.Bytes, error) {
-	if err := (cardWorld{w.world}).act(ctx, "pass for "+string(user)); err != nil {
+	if err := cardWorld(w).act(ctx, "pass for "+string(user)); err != nil {
 		return signin.AccessPass{}, secret.Bytes{}, err
 	}
 	w.newPass = n
@@ -229,7 +229,7 @@ func (w signinWorld) FindAccessPass(context.Context, auth.Caller, id.User) (sign
 }
 
 func (w signinWorld) WithdrawAccessPass(ctx context.Context, _ auth.Caller, user id.User) (signin.AccessPass, error) {
-	return w.pass, cardWorld{w.world}.act(ctx, "withdraw "+string(user))
+	return w.pass, cardWorld(w).act(ctx, "withdraw "+string(user))
 }
 
 // cards4 are keys of each kind in states of their own.
@@ -429,19 +429,20 @@ func TestUserPages_keys(t *testing.T) {
 func TestUserPage_tabsInOrder(t *testing.T) {
 	w := newWorld()
 	body := w.ask(t, "/users/"+string(grace), nil).Body.String()
-	var got []string
-	nav := body[strings.Index(body, `class="kh-tabs"`):]
-	for _, m := range regexp.MustCompile(`</svg>\s*([A-Z][a-z ]+?)</a>`).FindAllStringSubmatch(nav[:strings.Index(nav, "</nav>")], -1) {
-		got = append(got, m[1])
+	names := func(after, before, pattern string) []string {
+		_, part, _ := strings.Cut(body, after)
+		part, _, _ = strings.Cut(part, before)
+		var out []string
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(part, -1) {
+			out = append(out, m[1])
+		}
+		return out
 	}
+	got := names(`class="kh-tabs"`, "</nav>", `</svg>\s*([A-Z][a-z ]+?)</a>`)
 	if want := []string{"Security keys", "Groups", "Credentials", "Activities"}; !slices.Equal(got, want) {
 		t.Errorf("tabs = %q, want %q", got, want)
 	}
-	got = nil
-	bar := body[strings.Index(body, `class="kh-toolbar"`):]
-	for _, m := range regexp.MustCompile(`</svg>\s*([A-Z][A-Za-z ]+?)</(?:a|button)>`).FindAllStringSubmatch(bar[:strings.Index(bar, "kh-tabs")], -1) {
-		got = append(got, m[1])
-	}
+	got = names(`class="kh-toolbar"`, "kh-tabs", `</svg>\s*([A-Z][A-Za-z ]+?)</(?:a|button)>`)
 	if want := []string{"Refresh", "Edit", "Get Temporary Access Pass", "Delete", "Suspend", "Invite", "Add Device"}; !slices.Equal(got, want) {
 		t.Errorf("toolbar = %q, want %q", got, want)
 	}

@@ -228,7 +228,7 @@ const (
 	textPassAgainText    = "The page was sent a second time, and nothing more was done. The pass was shown once and cannot be shown again. If nobody noted it, make another one: it replaces this one."
 	textPassOpen         = "Open the page of the pass"
 	textPassNextHand     = "Give the pass to its holder in person or by telephone, not by e-mail."
-	textPassNextApp      = "It is entered in the app, under “Sign in with a pass”, with the e-mail address of the user."
+	textPassNextApp      = "It is entered in the app, under “Sign in with a temporary access pass”, with the e-mail address of the user."
 	textPassNextOnce     = "It works once. Who mistypes it may try again."
 )
 
@@ -285,7 +285,7 @@ func kindWords(k securitykey.Kind) kindView {
 	case securitykey.FIDO2:
 		return kindView{Name: "FIDO2 key", Default: "Security key", Icon: "device-usb", Help: "A hardware key that is plugged in or held to a reader, such as a YubiKey. It keeps its own credential."}
 	}
-	return kindView{Name: "Contactless card", Default: "Card", Icon: "nfc", Help: "A badge that is held to a reader. Its number names it, a PIN unlocks it."}
+	return kindView{Name: "Contactless card", Default: "Card", Icon: "id-badge-2", Help: "A badge that is held to a reader. Its number names it, a PIN unlocks it."}
 }
 
 func securityKeyBadge(s securitykey.Status) badge {
@@ -505,6 +505,14 @@ func unusedRuleText(days, grace int) string {
 
 func triedText(days, grace int) string {
 	return "With " + count(days, "day") + " and " + count(grace, "day") + ", now"
+}
+
+// keysGoText says how many keys go with a user.
+func keysGoText(n int) string {
+	if n == 1 {
+		return "Their security key goes with them. That they had it stays in the record of keys."
+	}
+	return "Their " + count(n, "security key") + " go with them. That they had them stays in the record of keys."
 }
 
 // usesText says how often a key was used.
