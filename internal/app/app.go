@@ -246,7 +246,9 @@ func (a *App) openWaysOut() error {
 	holder := "server-" + rand.Text()
 	c := worker.Config{Store: store.For[outbox.WorkTx](a.store), Clock: a.clock, Holder: holder, Log: a.log}
 	if a.config.SMTPURL != "" {
-		m, err := mail.New(mail.Config{URL: a.config.SMTPURL, From: a.config.MailFrom, PublicURL: a.config.PublicURL, Clock: a.clock, CodeKey: a.keeper.CodeKey()})
+		m, err := mail.New(mail.Config{
+			URL: a.config.SMTPURL, From: a.config.MailFrom, PublicURL: a.config.PublicURL, Clock: a.clock, CodeKey: a.keeper.CodeKey(), Sealing: a.sealingKey,
+		})
 		if err != nil {
 			return wrong("KEYHOLD_SMTP_URL", "%v", err)
 		}
@@ -295,6 +297,15 @@ func (a *App) ActivationLink(link id.Activation) secret.Bytes {
 // SetupURL returns the address at which a setup link's secret is used.
 func (a *App) SetupURL(link secret.Bytes) string {
 	return a.PublicURL("/setup", url.Values{"link": {link.ExposeString()}})
+}
+
+// sealingKey returns a workspace's sealing key, for mail that holds a sealed secret.
+func (a *App) sealingKey(ctx context.Context, workspace string) (seal.Key, error) {
+	me, err := a.Directory.Me(ctx, auth.Job(id.Workspace(workspace), "mail"))
+	if err != nil {
+		return seal.Key{}, err
+	}
+	return seal.OpenKey(ctx, a.keeper, workspace, me.Workspace.SealingKey)
 }
 
 // cursorSecret returns a workspace's secret for signing cursors. It never

@@ -123,6 +123,7 @@ var allowedModules = map[string][]string{
 	"github.com/wneessen/go-mail":         {"internal/out/mail"},
 	"golang.org/x/text":                   {"internal/room/...", "internal/base/...", "internal/store/...", "internal/edge/..."},
 	"modernc.org/sqlite":                  {"internal/store/..."},
+	"rsc.io/qr":                           {"internal/out/mail"},
 }
 
 // inner are the rings that hold rules and do no I/O: RuleWorld and the timers of

@@ -50,10 +50,14 @@ func (t *Tx) LeaseOutboxMessages(ctx context.Context, holder string, now, until 
 	}, query, holder, millis(now), millis(until), limit)
 }
 
+// A message with a sealed PIN is not kept once it has left or was given up: the last
+// argument but one of both queries names its kind, the last is what is left of it.
+
 // FinishOutboxMessage satisfies outbox.WorkTx.
 func (t *Tx) FinishOutboxMessage(ctx context.Context, m id.Job, holder string, now time.Time) (bool, error) {
 	return t.one(ctx, `
-		UPDATE outbox SET state = 'done', ended_at = $3, last_error = '' WHERE id = $1 AND holder = $2 AND state = 'waiting'`, m, holder, millis(now))
+		UPDATE outbox SET state = 'done', ended_at = $3, last_error = '', payload = CASE WHEN kind = $4 THEN $5 ELSE payload END
+		WHERE id = $1 AND holder = $2 AND state = 'waiting'`, m, holder, millis(now), outbox.SecurityKeyPIN{}.MessageKind(), []byte(`{}`))
 }
 
 // PostponeOutboxMessage satisfies outbox.WorkTx.
@@ -66,8 +70,9 @@ func (t *Tx) PostponeOutboxMessage(ctx context.Context, m id.Job, holder string,
 // GiveUpOutboxMessage satisfies outbox.WorkTx.
 func (t *Tx) GiveUpOutboxMessage(ctx context.Context, m id.Job, holder string, now time.Time, reason string) (bool, error) {
 	return t.one(ctx, `
-		UPDATE outbox SET state = 'dead', ended_at = $3, last_error = $4 WHERE id = $1 AND holder = $2 AND state = 'waiting'`,
-		m, holder, millis(now), reason)
+		UPDATE outbox SET state = 'dead', ended_at = $3, last_error = $4, payload = CASE WHEN kind = $5 THEN $6 ELSE payload END
+		WHERE id = $1 AND holder = $2 AND state = 'waiting'`,
+		m, holder, millis(now), reason, outbox.SecurityKeyPIN{}.MessageKind(), []byte(`{}`))
 }
 
 // TakeLease takes or renews the lease of that name for holder; it returns false

@@ -4,11 +4,13 @@ package demo
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -171,9 +173,20 @@ func readMessage(raw []byte, from string, to []string) Message {
 		m.Text = strings.ToValidUTF8(string(raw), "\ufffd")
 		return m
 	}
-	m.Subject, m.Text, m.HTML = e.GetHeader("Subject"), e.Text, e.HTML
+	m.Subject, m.Text, m.HTML = e.GetHeader("Subject"), e.Text, withPictures(e)
 	if sender := e.GetHeader("From"); sender != "" {
 		m.From = sender
 	}
 	return m
+}
+
+// withPictures returns the mail's HTML with the pictures that it brings along in it.
+func withPictures(e *enmime.Envelope) string {
+	html := e.HTML
+	for _, part := range append(slices.Clone(e.Inlines), e.OtherParts...) {
+		if part.ContentID != "" && part.ContentType == "image/png" {
+			html = strings.ReplaceAll(html, `"cid:`+part.ContentID+`"`, `"data:image/png;base64,`+base64.StdEncoding.EncodeToString(part.Content)+`"`)
+		}
+	}
+	return html
 }

@@ -109,6 +109,30 @@ func TestMailbox_takesTheHousesMail(t *testing.T) {
 	}
 }
 
+// A picture that came with the mail is shown.
+func TestMailbox_showsPictures(t *testing.T) {
+	b := openMailbox(t)
+	public, err := url.Parse("http://localhost:8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := mail.New(mail.Config{URL: b.SMTPURL(), From: "keyhold@localhost", PublicURL: public, Clock: clock.System{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := outbox.SecurityKeyActivation{To: outbox.Recipient{Email: "zoe@example.com"}, Workspace: "Demo", Kind: "smartphone", Key: "Phone", Link: "acn_1"}
+	raw, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Deliver(t.Context(), outbox.Message{ID: "job_1", Kind: p.MessageKind(), Payload: raw}); err != nil {
+		t.Fatal(err)
+	}
+	if html := b.Messages()[0].HTML; !strings.Contains(html, `src="data:image/png;base64,iVBOR`) || strings.Contains(html, "cid:") {
+		t.Errorf("the HTML has no picture: %s", html)
+	}
+}
+
 func TestMailbox_keepsTheLast(t *testing.T) {
 	b := openMailbox(t)
 	for i := range mailboxKeeps + 3 {

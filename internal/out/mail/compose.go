@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"mime/multipart"
+	"mime/quotedprintable"
 	"net/mail"
+	"net/textproto"
 	"strings"
 	"unicode/utf8"
 
 	gomail "github.com/wneessen/go-mail"
+	"rsc.io/qr"
 
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
@@ -20,12 +24,18 @@ func (s *Mailer) compose(ctx context.Context, job id.Job, to outbox.Recipient, l
 	if err != nil || address.Address != to.Email {
 		return nil, fmt.Errorf("the recipient's address %q is none", line(to.Email))
 	}
-	link := s.public.JoinPath(l.Path).String()
-	if l.Path == "" {
-		link = s.public.String()
+	page := s.public
+	if l.Path != "" {
+		page = s.public.JoinPath(l.Path)
+		page.RawQuery = l.Query
+	}
+	link := page.String()
+	picture := ""
+	if l.QR != "" {
+		picture = "qr." + s.messageID(job)
 	}
 	var html bytes.Buffer
-	if err := letterHTML(l, link).Render(ctx, &html); err != nil { //nolint:contextcheck // Render has it
+	if err := letterHTML(l, link, picture).Render(ctx, &html); err != nil { //nolint:contextcheck // Render has it
 		return nil, fmt.Errorf("writing the HTML: %w", err)
 	}
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithBoundary("part_"+string(job)))
@@ -35,9 +45,54 @@ func (s *Mailer) compose(ctx context.Context, job id.Job, to outbox.Recipient, l
 	msg.SetMessageIDWithValue(s.messageID(job))
 	msg.SetDateWithValue(s.clock.Now())
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834 §5
-	msg.SetBodyString(gomail.TypeTextPlain, letterText(l, link))
-	msg.AddAlternativeString(gomail.TypeTextHTML, html.String())
-	return msg, nil
+	if l.QR == "" {
+		msg.SetBodyString(gomail.TypeTextPlain, letterText(l, link))
+		msg.AddAlternativeString(gomail.TypeTextHTML, html.String())
+		return msg, nil
+	}
+	return msg, pictured(msg, letterText(l, link), html.Bytes(), link, picture, "alt_"+string(job))
+}
+
+// pictured writes the body of a mail whose HTML shows the link as a QR code. The
+// library would give the outer and the inner part the same boundary, or random ones.
+func pictured(msg *gomail.Msg, text string, html []byte, link, picture, boundary string) error {
+	var inner bytes.Buffer
+	parts := multipart.NewWriter(&inner)
+	if err := parts.SetBoundary(boundary); err != nil {
+		return fmt.Errorf("writing the parts: %w", err)
+	}
+	for _, part := range []struct {
+		kind string
+		body []byte
+	}{{"text/plain", []byte(text)}, {"text/html", html}} {
+		w, err := parts.CreatePart(textproto.MIMEHeader{
+			"Content-Type": {part.kind + "; charset=UTF-8"}, "Content-Transfer-Encoding": {"quoted-printable"},
+		})
+		if err != nil {
+			return fmt.Errorf("writing the parts: %w", err)
+		}
+		encoder := quotedprintable.NewWriter(w)
+		if _, err := encoder.Write(part.body); err != nil {
+			return fmt.Errorf("writing the parts: %w", err)
+		}
+		if err := encoder.Close(); err != nil {
+			return fmt.Errorf("writing the parts: %w", err)
+		}
+	}
+	if err := parts.Close(); err != nil {
+		return fmt.Errorf("writing the parts: %w", err)
+	}
+	code, err := qr.Encode(link, qr.M)
+	if err != nil {
+		return fmt.Errorf("drawing the link: %w", err)
+	}
+	code.Scale = 6
+	msg.SetBodyString(gomail.ContentType("multipart/alternative; boundary="+boundary), inner.String(), gomail.WithPartEncoding(gomail.NoEncoding))
+	err = msg.EmbedReader("link.png", bytes.NewReader(code.PNG()), gomail.WithFileContentType("image/png"), gomail.WithFileContentID("<"+picture+">"))
+	if err != nil {
+		return fmt.Errorf("adding the drawing: %w", err)
+	}
+	return nil
 }
 
 // letterText is the letter in plain text.
@@ -49,6 +104,9 @@ func letterText(l letter, public string) string {
 	}
 	paragraph(l.Greeting)
 	paragraph(l.Lead)
+	if l.Big != "" {
+		b.WriteString("    " + l.Big + "\n\n")
+	}
 	width := 0
 	for _, f := range l.Facts {
 		width = max(width, utf8.RuneCountInString(f.Name))

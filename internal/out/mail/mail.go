@@ -14,6 +14,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/seal"
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/token"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
@@ -36,6 +37,8 @@ type Config struct {
 	Clock     clock.Clock
 	// CodeKey is the key of the codes for signing in, which the sign-in room has too.
 	CodeKey secret.Bytes
+	// Sealing returns a workspace's sealing key, under which PINs stand in messages.
+	Sealing func(ctx context.Context, workspaceID string) (seal.Key, error)
 	// TLS holds the roots by which the server is known. Nil for the system's.
 	TLS *tls.Config
 }
@@ -47,6 +50,7 @@ type Mailer struct {
 	public *url.URL
 	clock  clock.Clock
 	codes  secret.Bytes
+	keyOf  func(ctx context.Context, workspaceID string) (seal.Key, error)
 }
 
 // New returns a mailer. Its errors name the setting that is wrong and what is
@@ -70,14 +74,17 @@ func New(c Config) (*Mailer, error) {
 	if c.TLS != nil {
 		post.roots = c.TLS.RootCAs
 	}
-	return &Mailer{server: post, from: sender, public: c.PublicURL, clock: c.Clock, codes: c.CodeKey}, nil
+	return &Mailer{server: post, from: sender, public: c.PublicURL, clock: c.Clock, codes: c.CodeKey, keyOf: c.Sealing}, nil
 }
 
 // Deliver hands the message to the mail server. An error whose method Permanent
 // says true tells that it can never arrive: its kind or its address is unknown,
 // or the server refused it for good.
 func (s *Mailer) Deliver(ctx context.Context, m outbox.Message) error {
-	to, l, err := s.read(m)
+	to, l, err := s.read(ctx, m)
+	if known := (*failure)(nil); errors.As(err, &known) {
+		return err
+	}
 	if err != nil {
 		return &failure{permanent: true, err: err}
 	}
@@ -88,8 +95,9 @@ func (s *Mailer) Deliver(ctx context.Context, m outbox.Message) error {
 	return s.server.send(ctx, msg)
 }
 
-// read returns whom a message of the outbox goes to and what it says.
-func (s *Mailer) read(m outbox.Message) (outbox.Recipient, letter, error) {
+// read returns whom a message of the outbox goes to and what it says. An error that
+// is no failure is permanent.
+func (s *Mailer) read(ctx context.Context, m outbox.Message) (outbox.Recipient, letter, error) {
 	switch m.Kind {
 	case outbox.PasskeyRegistered{}.MessageKind():
 		return readAs(m, func(p outbox.PasskeyRegistered) (outbox.Recipient, letter) { return p.To, passkeyRegistered(p) })
@@ -115,8 +123,39 @@ func (s *Mailer) read(m outbox.Message) (outbox.Recipient, letter, error) {
 		return readAs(m, func(p outbox.Invitation) (outbox.Recipient, letter) { return p.To, invitation(p) })
 	case outbox.ActivityCheckpoint{}.MessageKind():
 		return readAs(m, func(p outbox.ActivityCheckpoint) (outbox.Recipient, letter) { return p.To, activityCheckpoint(p) })
+	case outbox.SecurityKeyActivation{}.MessageKind():
+		return readAs(m, func(p outbox.SecurityKeyActivation) (outbox.Recipient, letter) {
+			return p.To, activation(p, token.Link(s.codes, p.Link).ExposeString())
+		})
+	case outbox.SecurityKeyPIN{}.MessageKind():
+		return s.readPIN(ctx, m)
+	case outbox.SecurityKeyNotice{}.MessageKind():
+		return readAs(m, func(p outbox.SecurityKeyNotice) (outbox.Recipient, letter) { return p.To, keyNotice(p) })
+	case outbox.AccessPassIssued{}.MessageKind():
+		return readAs(m, func(p outbox.AccessPassIssued) (outbox.Recipient, letter) { return p.To, accessPassIssued(p) })
 	}
 	return outbox.Recipient{}, letter{}, fmt.Errorf("no mail is known of the kind %q", m.Kind)
+}
+
+// readPIN opens the PIN of a message. The workspace's key may be out of reach for a
+// while: that is no reason to give up.
+func (s *Mailer) readPIN(ctx context.Context, m outbox.Message) (outbox.Recipient, letter, error) {
+	var p outbox.SecurityKeyPIN
+	if err := json.Unmarshal(m.Payload, &p); err != nil {
+		return outbox.Recipient{}, letter{}, fmt.Errorf("reading a %s message: %w", m.Kind, err)
+	}
+	if s.keyOf == nil || p.WorkspaceID != string(m.Workspace) {
+		return outbox.Recipient{}, letter{}, fmt.Errorf("no sealing key is known for a %s message of %s", m.Kind, line(p.WorkspaceID))
+	}
+	key, err := s.keyOf(ctx, p.WorkspaceID)
+	if err != nil {
+		return outbox.Recipient{}, letter{}, &failure{err: fmt.Errorf("reading the sealing key of %s: %w", p.WorkspaceID, err)}
+	}
+	pin, err := key.Open(p.Sealed, p.Identity())
+	if err != nil {
+		return outbox.Recipient{}, letter{}, fmt.Errorf("opening a PIN: %w", err)
+	}
+	return p.To, keyPIN(p, pin.ExposeString()), nil
 }
 
 func readAs[P outbox.Payload](m outbox.Message, write func(P) (outbox.Recipient, letter)) (outbox.Recipient, letter, error) {

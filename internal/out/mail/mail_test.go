@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"image/png"
 	"io"
 	"mime"
 	netmail "net/mail"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -23,7 +25,9 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/seal"
 	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/base/token"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 )
 
@@ -42,7 +46,7 @@ func noon() time.Time { return time.Date(2026, 12, 4, 11, 0, 0, 0, time.UTC) }
 
 func newMailer(t *testing.T, smtpURL string) *Mailer {
 	t.Helper()
-	s, err := New(Config{URL: smtpURL, PublicURL: public(t, "https://keys.example.com"), Clock: clock.NewManual(noon()), CodeKey: secret.FromString("key of codes")})
+	s, err := New(Config{URL: smtpURL, PublicURL: public(t, "https://keys.example.com"), Clock: clock.NewManual(noon()), CodeKey: secret.FromString("key of codes"), Sealing: sealing})
 	if err != nil {
 		t.Fatalf("New(%q) error = %v", smtpURL, err)
 	}
@@ -70,7 +74,75 @@ func leaked(kind, did string, at int64) outbox.APIKeyLeaked {
 	}
 }
 
+func activate(kind, name string, at int64) outbox.SecurityKeyActivation {
+	return outbox.SecurityKeyActivation{
+		To: ada(), Workspace: "Example & Sons", Kind: kind, Key: name, Link: "acn_01jt0000000000000000000000", ExpiresAt: at + (72 * time.Hour).Milliseconds(),
+		By: "Grace Hopper", At: at,
+	}
+}
+
+func notice(did, kind string, at int64) outbox.SecurityKeyNotice {
+	n := outbox.SecurityKeyNotice{
+		To: ada(), Workspace: "Example & Sons", Did: did, KeyID: "sk_01jt0000000000000000000000", Kind: kind, Key: "Badge <7>", Holder: "Ada Lovelace",
+		By: "Grace Hopper", IP: "192.0.2.77", Agent: "Firefox/140", At: at,
+	}
+	if did == outbox.KeyUnused {
+		n.By, n.IP, n.Agent, n.Until = "", "", "", at+(14*24*time.Hour).Milliseconds()
+	}
+	return n
+}
+
+// notices are all that a notice may tell of.
+func notices() []string {
+	return []string{
+		outbox.KeyActivated, outbox.KeySuspended, outbox.KeyResumed, outbox.KeyDeleted, outbox.KeyPINSet, outbox.KeyPINChange, outbox.KeyPINLocked, outbox.KeyUnused,
+		outbox.KeyLost, outbox.KeyWaits,
+	}
+}
+
+// sealingKey is the one of all workspaces here.
+var sealingKey = sync.OnceValue(func() seal.Key {
+	k, _, err := seal.NewKey(context.Background(), openKeeper{}, "ws_1")
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
+
+func sealing(context.Context, string) (seal.Key, error) { return sealingKey(), nil }
+
+// openKeeper keeps nothing secret.
+type openKeeper struct{}
+
+func (openKeeper) Wrap(_ context.Context, plain secret.Bytes, _ []byte) ([]byte, error) {
+	return plain.Expose(), nil
+}
+
+func (openKeeper) Unwrap(_ context.Context, wrapped, _ []byte) (secret.Bytes, error) {
+	return secret.New(wrapped), nil
+}
+
+func sealedPIN(pin string, reset, change bool, at int64) outbox.SecurityKeyPIN {
+	p := outbox.SecurityKeyPIN{
+		To: ada(), Workspace: "Example & Sons", WorkspaceID: "ws_1", KeyID: "sk_01jt0000000000000000000000", Key: "Badge <7>", Seal: "random", MustChange: change,
+		Reset: reset, By: "Grace Hopper", At: at,
+	}
+	var err error
+	if p.Sealed, err = sealingKey().Seal(secret.FromString(pin), p.Identity()); err != nil {
+		panic(err)
+	}
+	return p
+}
+
 func samples() map[string]outbox.Payload {
+	all, at := letters(), noon().UnixMilli()
+	for i, did := range notices() {
+		all["security_key_notice_"+did] = notice(did, []string{"contactless_card", "smartphone", "fido2"}[i%3], at)
+	}
+	return all
+}
+
+func letters() map[string]outbox.Payload {
 	at := time.Date(2026, 7, 4, 22, 30, 0, 0, time.UTC).UnixMilli()
 	return map[string]outbox.Payload{
 		"passkey_registered": outbox.PasskeyRegistered{
@@ -117,6 +189,17 @@ func samples() map[string]outbox.Payload {
 		"invitation": outbox.Invitation{
 			To: outbox.Recipient{Email: "zoe@example.com", Name: "Zoë Müller-Lüdenscheidt", Timezone: "Europe/Berlin"}, Workspace: "Bäckerei Süß", By: "Ada Lovelace", At: at,
 		},
+		"security_key_activation_card":  activate("contactless_card", "Badge <7>", at),
+		"security_key_activation_phone": activate("smartphone", "Ada’s phone", at),
+		"security_key_activation_fido2": activate("fido2", "YubiKey 5C NFC", at),
+		"security_key_pin":              sealedPIN("839 105 & \"27", false, false, at),
+		"security_key_pin_reset":        sealedPIN("4815162342", true, true, at),
+		"access_pass_issued": outbox.AccessPassIssued{
+			To: ada(), Workspace: "Example & Sons", StartsAt: at, ExpiresAt: at + time.Hour.Milliseconds(), By: "Grace Hopper", At: at,
+		},
+		"access_pass_issued_one_time": outbox.AccessPassIssued{
+			To: ada(), Workspace: "Example & Sons", OneTime: true, StartsAt: at + time.Hour.Milliseconds(), ExpiresAt: at + 2*time.Hour.Milliseconds(), By: "Grace Hopper", At: at,
+		},
 		"sign_in_code": outbox.SignInCode{
 			To: ada(), Code: "code_01jt0000000000000000000000", ExpiresAt: at, IP: "192.0.2.3", Agent: "Firefox/140",
 		},
@@ -127,7 +210,7 @@ func samples() map[string]outbox.Payload {
 func composed(t *testing.T, s *Mailer, p outbox.Payload) ([]byte, *enmime.Envelope) {
 	t.Helper()
 	m := message(t, p)
-	to, l, err := s.read(m)
+	to, l, err := s.read(t.Context(), m)
 	if err != nil {
 		t.Fatalf("read() error = %v", err)
 	}
@@ -236,6 +319,9 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 		outbox.ActivityCheckpoint{To: to, Workspace: evil, Checkpoint: evil},
 		outbox.PasskeyWaits{To: to, Workspace: evil, Administrator: evil, Holder: evil, HolderEmail: evil, Passkey: evil, IP: evil, Agent: evil},
 		outbox.AdministratorAdded{To: to, Workspace: evil, By: evil},
+		outbox.SecurityKeyActivation{To: to, Workspace: evil, Kind: evil, Key: evil, Link: evil, By: evil},
+		outbox.SecurityKeyNotice{To: to, Workspace: evil, Did: outbox.KeyLost, KeyID: evil, Kind: evil, Key: evil, Holder: evil, By: evil, IP: evil, Agent: evil},
+		outbox.AccessPassIssued{To: to, Workspace: evil, By: evil},
 	} {
 		raw, e := composed(t, s, p)
 		head, _, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
@@ -258,7 +344,7 @@ func TestCompose_namesCannotInjectHeaders(t *testing.T) {
 				t.Errorf("%T: want no controls in the %s, got %q", p, what, text)
 			}
 		}
-		_, l, err := s.read(message(t, p))
+		_, l, err := s.read(t.Context(), message(t, p))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,6 +375,56 @@ func TestCompose_escapesHTML(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The link is the one that the room knows, in all forms and in the picture's place.
+func TestCompose_activationLink(t *testing.T) {
+	s := newMailer(t, "smtp://localhost?from=keyhold@example.com")
+	raw, e := composed(t, s, samples()["security_key_activation_phone"])
+	link := token.Link(secret.FromString("key of codes"), "acn_01jt0000000000000000000000").ExposeString()
+	want := "https://keys.example.com/app/activate?link=" + link
+	if !slices.Contains(strings.Fields(e.Text), want) || !strings.Contains(e.HTML, `href="`+want+`"`) {
+		t.Errorf("want the link %s in both forms, got %s", want, e.Text)
+	}
+	if kind, _, _ := mime.ParseMediaType(e.Root.Header.Get("Content-Type")); kind != "multipart/related" {
+		t.Errorf("Content-Type: want multipart/related, got %s", kind)
+	}
+	if len(e.Inlines) != 1 || e.Inlines[0].ContentType != "image/png" || !strings.Contains(e.HTML, `src="cid:`+e.Inlines[0].ContentID+`"`) {
+		t.Fatalf("want one picture that the HTML shows, got %+v in %s", e.Inlines, raw)
+	}
+	picture, err := png.Decode(bytes.NewReader(e.Inlines[0].Content))
+	if err != nil || picture.Bounds().Dx() < 200 || picture.Bounds().Dx() != picture.Bounds().Dy() {
+		t.Errorf("the picture: want a square one, got %v (%v)", picture, err)
+	}
+}
+
+// A PIN stands in the body and nowhere else, and opens only in its own message.
+func TestDeliver_pins(t *testing.T) {
+	s := newMailer(t, "smtp://localhost?from=keyhold@example.com")
+	p := sealedPIN("  7 <b>&9", false, false, 1)
+	_, e := composed(t, s, p)
+	if !strings.Contains(strings.ReplaceAll(e.Text, "\r\n", "\n"), "\n      7 <b>&9\n") || !strings.Contains(e.HTML, ">  7 &lt;b&gt;&amp;9</p>") || strings.Contains(e.GetHeader("Subject"), "7") {
+		t.Errorf("want the PIN as it stands in both forms, got %s\n%s", e.Text, e.HTML)
+	}
+	for what, change := range map[string]func(p *outbox.SecurityKeyPIN){
+		"another key's":       func(p *outbox.SecurityKeyPIN) { p.KeyID = "sk_2" },
+		"another message's":   func(p *outbox.SecurityKeyPIN) { p.Seal = "other" },
+		"another workspace's": func(p *outbox.SecurityKeyPIN) { p.WorkspaceID = "ws_2" },
+		"nothing":             func(p *outbox.SecurityKeyPIN) { p.Sealed = nil },
+	} {
+		q := p
+		change(&q)
+		err := s.Deliver(t.Context(), message(t, q))
+		wantPermanent(t, "Deliver() of "+what, err, true)
+		if err != nil && strings.Contains(err.Error(), "7 <b>") {
+			t.Errorf("%s: the PIN is in the error", what)
+		}
+	}
+	m := message(t, p)
+	m.Payload = json.RawMessage(`{"to":7}`)
+	wantPermanent(t, "Deliver() of a payload that is none", s.Deliver(t.Context(), m), true)
+	s.keyOf = func(context.Context, string) (seal.Key, error) { return seal.Key{}, errors.New("no answer") }
+	wantPermanent(t, "Deliver() while the keeper is away", s.Deliver(t.Context(), message(t, p)), false)
 }
 
 // The subject says how long is left, as the warning's moment has it.

@@ -12,16 +12,19 @@ import (
 const productName = "Keyhold"
 
 // letter is what a mail says, for both of its forms. All of its texts are single
-// lines.
+// lines. Big stands as it is: a PIN has no other form.
 type letter struct {
 	Subject  string // and heading
 	Greeting string
 	Lead     string
+	Big      string // a secret to be read and typed, "" for none
 	Facts    []fact
 	Block    string // a line to be copied as it stands, "" for none
 	Advice   string // what to do if this was not wanted
 	Action   string // the button that leads to Keyhold
 	Path     string // the page that it leads to, "" for the start
+	Query    string // of the page's address
+	QR       string // what the picture of the page's address is called, "" for no picture
 	Footer   string
 }
 

@@ -26,6 +26,7 @@ func ledgerCases() []testCase {
 		{name: "no message is leased twice", run: leaseAtOnce, alone: true},
 		{name: "a lease of many messages keeps its limit", run: leaseLimit, alone: true},
 		{name: "messages end", run: endMessages, alone: true},
+		{name: "a sealed PIN does not outlive its mail", run: forgetPINs, alone: true},
 		{name: "leases", run: leases},
 		{name: "a lease has one holder", run: leaseAtOnceByName},
 		{name: "sequencers race and the chain is whole", run: sequencers},
@@ -309,6 +310,54 @@ func endMessages(t *testing.T, d Database) {
 	}
 	if n := Count(t, d, `SELECT COUNT(*) FROM outbox WHERE workspace = $1 AND state = 'dead' AND last_error = 'no such mailbox'`, w); n != 1 {
 		t.Errorf("%d dead messages with their reason, want 1", n)
+	}
+}
+
+// forgetPINs asks that no sealed PIN outlives its mail.
+func forgetPINs(t *testing.T, d Database) {
+	w := Workspace(t, d.Store)
+	pin := outbox.SecurityKeyPIN{WorkspaceID: string(w), Sealed: []byte("sealed")}
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+		for _, p := range []outbox.Payload{pin, pin, pin, outbox.AccessPassIssued{Workspace: "kept"}} {
+			if err := outbox.Put(ctx, tx, w, p, Start()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	var pins []outbox.Message
+	now := Start().Add(2 * time.Second)
+	taken := take(t, d, "a", time.Second, 10)
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+		pins = nil
+		for _, m := range taken {
+			if m.Kind == pin.MessageKind() {
+				pins = append(pins, m)
+			} else if _, err := tx.FinishOutboxMessage(ctx, m.ID, "a", now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if len(pins) != 3 {
+		t.Fatalf("%d messages with a PIN, want 3", len(pins))
+	}
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.FinishOutboxMessage(ctx, pins[0].ID, "a", now); err != nil {
+			return err
+		}
+		if _, err := tx.GiveUpOutboxMessage(ctx, pins[1].ID, "a", now, "no such mailbox"); err != nil {
+			return err
+		}
+		_, err := tx.PostponeOutboxMessage(ctx, pins[2].ID, "a", now, "busy")
+		return err
+	})
+	for state, want := range map[string][2]int{"done": {1, 1}, "dead": {1, 0}, "waiting": {0, 1}} {
+		empty := Count(t, d, `SELECT COUNT(*) FROM outbox WHERE workspace = $1 AND state = $2 AND payload = $3`, w, state, []byte(`{}`))
+		full := Count(t, d, `SELECT COUNT(*) FROM outbox WHERE workspace = $1 AND state = $2 AND payload <> $3`, w, state, []byte(`{}`))
+		if got := [2]int{empty, full}; got != want {
+			t.Errorf("%s: %v messages without and with their payload, want %v", state, got, want)
+		}
 	}
 }
 
