@@ -295,6 +295,13 @@ func (t *Tx) deleteSecurityKeysOf(ctx context.Context, w id.Workspace, u id.User
 	return nil
 }
 
+// WithdrawActivations satisfies directory.Tx.
+func (t *Tx) WithdrawActivations(ctx context.Context, w id.Workspace, u id.User) error {
+	_, err := t.exec(ctx, `
+		UPDATE securitykey SET link_id = '', link_expires_at = 0, revision = revision + 1 WHERE workspace = $1 AND user_id = $2 AND link_id <> ''`, w, u)
+	return err
+}
+
 // LockSecurityKey satisfies securitykey.KeyTx.
 func (t *Tx) LockSecurityKey(ctx context.Context, w id.Workspace, k id.SecurityKey) (securitykey.SecurityKey, bool, error) {
 	there, err := t.one(ctx, `UPDATE securitykey SET revision = revision WHERE workspace = $1 AND id = $2`, w, k)

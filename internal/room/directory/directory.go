@@ -136,6 +136,9 @@ type Tx interface {
 	TakeInvitation(ctx context.Context, w id.Workspace, u id.User, now time.Time, every time.Duration) (bool, error)
 	// MarkUserInvited makes a user pending who was not invited.
 	MarkUserInvited(ctx context.Context, w id.Workspace, u id.User) error
+	// WithdrawActivations ends the links that activate security keys of the user: they
+	// were sent to an address that is theirs no more.
+	WithdrawActivations(ctx context.Context, w id.Workspace, u id.User) error
 	GroupTx
 	// HeldPermissions returns what the user may do as an administrator: all for an
 	// owner, nothing for somebody who is none.
@@ -203,7 +206,8 @@ func Insert(ctx context.Context, t Tx, by auth.Caller, w id.Workspace, n NewUser
 }
 
 // Update changes a user. The caller needs users.write and, to change the e-mail
-// address of somebody who holds permissions, all of those. ifRevision 0 accepts
+// address of somebody who holds permissions, all of those. With another address the
+// activation links are over that went to the old one. ifRevision 0 accepts
 // any revision; another one than the user's answers a Precondition fault.
 func (s *Service) Update(ctx context.Context, by auth.Caller, user id.User, c Change, ifRevision int64) (User, error) {
 	var u User
@@ -248,6 +252,11 @@ func (s *Service) Update(ctx context.Context, by auth.Caller, user id.User, c Ch
 			return nil, err
 		}
 		u = next
+		if Fold(next.Email) != Fold(old.Email) {
+			if err := t.WithdrawActivations(ctx, by.Workspace, user); err != nil {
+				return nil, err
+			}
+		}
 		if err := tellEmailChange(ctx, t, by, old, next, now); err != nil {
 			return nil, err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/token"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store"
@@ -226,6 +227,31 @@ func TestLinks_areDead(t *testing.T) {
 			t.Fatal(err)
 		}
 		dead(t, nobody(), link)
+	})
+	t.Run("sent to another address", func(t *testing.T) {
+		k, link := fresh()
+		people := directory.New(store.For[directory.Tx](h.Store), h.clock)
+		change := func(c directory.Change) {
+			t.Helper()
+			if _, err := people.Update(t.Context(), h.by, h.ada.ID, c, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		name, email, old := "Ada", "new@example.org", h.ada.Email
+		change(directory.Change{FirstName: &name})
+		if _, err := h.OpenLink(t.Context(), nobody(), link); err != nil {
+			t.Errorf("OpenLink() after another name = %v", err)
+		}
+		change(directory.Change{Email: &email})
+		dead(t, nobody(), link)
+		h.clock.Advance(time.Second)
+		if _, err := h.ResendActivation(t.Context(), h.by, k.ID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.OpenLink(t.Context(), nobody(), h.link(t, k.ID)); err != nil {
+			t.Errorf("OpenLink() of the one to the new address = %v", err)
+		}
+		change(directory.Change{Email: &old})
 	})
 	t.Run("in another's session", func(t *testing.T) {
 		_, link := fresh()

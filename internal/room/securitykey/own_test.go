@@ -142,6 +142,7 @@ func TestReportLost(t *testing.T) {
 	if _, err := h.Activate(t.Context(), h.by, k.ID); err != nil {
 		t.Fatal(err)
 	}
+	h.clock.Advance(time.Second)
 	if _, err := h.ReportLost(t.Context(), by, k.ID); err != nil {
 		t.Fatal(err)
 	}

@@ -105,7 +105,8 @@ func (h house) link(t testing.TB, k id.SecurityKey) secret.Bytes {
 	return token.Link(linkKey, string(h.find(t, k).Link.ID))
 }
 
-// line asks for the newest line of an action.
+// line asks for a line of an action at the present moment: lines of one moment have no
+// order.
 func (h house) line(t testing.TB, action, detail string, by auth.Caller, k securitykey.SecurityKey) {
 	t.Helper()
 	all := storetest.Activities(t, h.Store, h.w, action)
@@ -118,21 +119,20 @@ func (h house) line(t testing.TB, action, detail string, by auth.Caller, k secur
 		Actor:  activity.Party{Type: string(by.Kind), ID: by.Identity(), Name: by.Name},
 		Target: activity.Party{Type: "security_key", ID: string(k.ID), Name: k.Name}, IP: by.IP, Agent: by.Agent, RequestID: by.RequestID,
 	}
-	if diff := cmp.Diff(want, all[len(all)-1], cmpopts.IgnoreFields(activity.Event{}, "ID")); diff != "" {
-		t.Errorf("the line (-want +got):\n%s", diff)
+	ignore := cmpopts.IgnoreFields(activity.Event{}, "ID")
+	if !slices.ContainsFunc(all, func(e activity.Event) bool { return cmp.Equal(want, e, ignore) }) {
+		t.Errorf("no such line; the newest differs (-want +got):\n%s", cmp.Diff(want, all[len(all)-1], ignore))
 	}
 }
 
-// refusedLine asks that the newest line of an action is a refusal with the reason.
+// refusedLine asks for a line of an action's refusal with the reason.
 func (h house) refusedLine(t testing.TB, action, reason string, k id.SecurityKey) {
 	t.Helper()
 	all := storetest.Activities(t, h.Store, h.w, action)
-	if len(all) == 0 {
-		t.Errorf("no line %s", action)
-		return
-	}
-	if e := all[len(all)-1]; e.Outcome != activity.Refused || e.Reason != reason || e.SecurityKey != k {
-		t.Errorf("the newest line of %s is %s %q of key %q, want a refusal for %s of %q", action, e.Outcome, e.Reason, e.SecurityKey, reason, k)
+	if !slices.ContainsFunc(all, func(e activity.Event) bool {
+		return e.Outcome == activity.Refused && e.Reason == reason && e.SecurityKey == k
+	}) {
+		t.Errorf("no line of %s is a refusal for %s of the key %s: %+v", action, reason, k, all)
 	}
 }
 
@@ -145,6 +145,11 @@ func (h house) lines(t testing.TB) int {
 // notices are the waiting notices, as "did to".
 func (h house) notices(t testing.TB) []string {
 	t.Helper()
+	return h.noticesSince(t, time.Time{})
+}
+
+func (h house) noticesSince(t testing.TB, since time.Time) []string {
+	t.Helper()
 	var out []string
 	for _, m := range storetest.Messages(t, h.Store) {
 		var p outbox.SecurityKeyNotice
@@ -152,21 +157,25 @@ func (h house) notices(t testing.TB) []string {
 			if err := json.Unmarshal(m.Payload, &p); err != nil {
 				t.Fatal(err)
 			}
-			out = append(out, p.Did+" "+p.To.Email)
+			if !time.UnixMilli(p.At).Before(since) {
+				out = append(out, p.Did+" "+p.To.Email)
+			}
 		}
 	}
 	return out
 }
 
-// told asks that the newest notices are these.
+// told asks that these are among the notices of the present moment.
 func (h house) told(t testing.TB, want ...string) {
 	t.Helper()
-	got := h.notices(t)
-	got = got[max(0, len(got)-len(want)):]
-	slices.Sort(got)
-	slices.Sort(want)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the notices (-want +got):\n%s", diff)
+	got := h.noticesSince(t, h.clock.Now())
+	for _, w := range want {
+		i := slices.Index(got, w)
+		if i < 0 {
+			t.Errorf("the notices of now are %q, want %q among them", got, w)
+			continue
+		}
+		got = slices.Delete(got, i, i+1)
 	}
 }
 
@@ -175,11 +184,15 @@ func (h house) mailedPIN(t testing.TB) (string, outbox.SecurityKeyPIN) {
 	t.Helper()
 	var last outbox.SecurityKeyPIN
 	for _, m := range storetest.Messages(t, h.Store) {
-		if m.Kind == last.MessageKind() {
-			last = outbox.SecurityKeyPIN{}
-			if err := json.Unmarshal(m.Payload, &last); err != nil {
-				t.Fatal(err)
-			}
+		var mail outbox.SecurityKeyPIN
+		if m.Kind != mail.MessageKind() {
+			continue
+		}
+		if err := json.Unmarshal(m.Payload, &mail); err != nil {
+			t.Fatal(err)
+		}
+		if mail.At >= last.At {
+			last = mail
 		}
 	}
 	pin, err := h.secrets.Sealing.Open(last.Sealed, last.Identity())
@@ -559,6 +572,7 @@ func TestResetPIN(t *testing.T) {
 	lock(t, h, k.ID)
 	h.tried(t, k.ID, old, "pin_locked")
 	h.wake(t)
+	h.clock.Advance(time.Second)
 	if _, err := h.ResetPIN(t.Context(), h.by, k.ID, securitykey.Reset{PIN: secret.FromString("harbour7"), MustChange: true}); err != nil {
 		t.Fatal(err)
 	}
