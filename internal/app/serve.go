@@ -61,7 +61,8 @@ func (a *App) Handler(version string) (http.Handler, error) {
 		return nil, err
 	}
 	panel.New(panel.Config{
-		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys, Record: a.Record, Overview: a.Overview,
+		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys,
+		SecurityKeys: a.SecurityKeys, Bind: a.Bind, Record: a.Record, Overview: a.Overview,
 	}).Register(mux)
 	authenticator.Register(mux, a.APIKeys)
 	sharedmobile.Register(mux, a.APIKeys)

@@ -103,6 +103,26 @@ func (t *Tx) CountDeadMessages(ctx context.Context, w id.Workspace, since time.T
 		firstJob(since.Add(-outbox.Lifetime-time.Hour)), w, millis(since), limit)
 }
 
+// CountKeysToConfirm satisfies overview.Tx.
+func (t *Tx) CountKeysToConfirm(ctx context.Context, w id.Workspace, limit int) (int64, error) {
+	return t.number(ctx, `
+		SELECT COUNT(*) FROM (SELECT 1 FROM securitykey WHERE workspace = $1 AND to_confirm = TRUE LIMIT $2) AS waiting`, w, limit)
+}
+
+// ListLockedPINs satisfies overview.Tx. The number is in the query, so that the
+// index of the locked ones serves it.
+func (t *Tx) ListLockedPINs(ctx context.Context, w id.Workspace, limit int) ([]overview.LockedPIN, error) {
+	return collect(ctx, t, func(row scanner) (k overview.LockedPIN, err error) {
+		var u directory.User
+		err = row.Scan(&k.ID, &k.Name, &u.FirstName, &u.LastName, &u.Email)
+		k.Holder = u.Name()
+		return k, err
+	}, `
+		SELECT k.id, k.name, u.first_name, u.last_name, u.email
+		FROM securitykey k JOIN directory_user u ON u.workspace = k.workspace AND u.id = k.user_id
+		WHERE k.workspace = $1 AND k.pin_wrong >= 8 ORDER BY k.id LIMIT $2`, w, limit)
+}
+
 // firstJob returns the lowest id that a job of that moment may have.
 func firstJob(at time.Time) id.Job {
 	var raw [16]byte

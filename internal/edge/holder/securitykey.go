@@ -295,7 +295,7 @@ func (h *Holder) showActivate(w http.ResponseWriter, r *http.Request, value, num
 	switch {
 	case k.Kind == securitykey.ContactlessCard:
 		view.Card, view.Asks = true, k.Verification == securitykey.ByPIN
-		view.Number = kit.Field{Name: "number", Label: textCardNumber, Help: textCardNumberHelp, Value: number, Type: "text", Autocomplete: "off", Required: true, MaxLength: 40}
+		view.Number = kit.Field{Name: "card_number", Label: textCardNumber, Help: textCardNumberHelp, Value: number, Type: "text", Autocomplete: "off", Required: true, MaxLength: 40}
 		view.PIN = kit.Field{Name: "pin", Label: textPINChoose, Help: rulesText(invited.Rules), Type: "password", Autocomplete: "new-password", MaxLength: maxPIN}
 		view.Again = kit.Field{Name: "again", Label: textPINAgain, Type: "password", Autocomplete: "new-password", MaxLength: maxPIN}
 		if invited.NeedsProof {
@@ -322,7 +322,7 @@ func (h *Holder) activateCard(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v, _ := h.holderOf(r)
-	value, number := form.Get("link"), form.Get("number")
+	value, number := form.Get("link"), form.Get("card_number")
 	c := securitykey.CardActivation{Number: number}
 	chosen := !form.Has("skip")
 	if chosen {

@@ -27,6 +27,8 @@ type activityRow struct {
 	ActorPath  string // "" if there is no page of the actor
 	Target     string // "" if it is not shown for itself
 	TargetPath string
+	Key        string // "" if no security key was used, or it is the target
+	KeyPath    string // "" if there is no page of it
 	Outcome    badge
 	Reason     string
 	IP         string
@@ -87,7 +89,7 @@ type foundPerson struct {
 
 // activityFilters are the names of the filters in the URL.
 func activityFilters() []string {
-	return []string{"person", "user", "actor", "target", "action", "outcome", "rp", "from", "to", "live"}
+	return []string{"person", "user", "actor", "target", "action", "outcome", "rp", "security_key", "from", "to", "live"}
 }
 
 // activityQuery reads the filters. Days are of the person's zone. The fault names
@@ -97,7 +99,7 @@ func activityQuery(v visit, in url.Values) (activity.Query, *fault.Error) {
 		Actor: in.Get("actor"), Target: in.Get("target"), Action: in.Get("action"), Outcome: activity.Outcome(in.Get("outcome")), RPID: in.Get("rp"),
 	}
 	// An id that is none finds nothing, like one of nobody.
-	q.User = id.User(in.Get("user"))
+	q.User, q.SecurityKey = id.User(in.Get("user")), id.SecurityKey(in.Get("security_key"))
 	var fields []fault.Field
 	start := func(name string, later int) time.Time {
 		text := in.Get(name)
@@ -189,7 +191,7 @@ func (p *Panel) activitiesView(v visit, l list, wrong *fault.Error) activitiesVi
 	for _, o := range []activity.Outcome{activity.Success, activity.Refused, activity.Failed} {
 		out.Outcomes = append(out.Outcomes, choice{Value: string(o), Label: outcomeBadge(o).Word, Checked: string(o) == in.Get("outcome")})
 	}
-	for _, name := range []string{"user", "actor", "target", "rp", "live"} {
+	for _, name := range []string{"user", "actor", "target", "rp", "security_key", "live"} {
 		if value := in.Get(name); value != "" {
 			out.Kept = append(out.Kept, choice{Name: name, Value: value})
 		}
@@ -260,7 +262,7 @@ func (p *Panel) findWho(r *http.Request, v visit, l list, out *activitiesView) (
 
 // fillChips names the filters that have no field of their own.
 func (p *Panel) fillChips(r *http.Request, v visit, l list, out *activitiesView) error {
-	for _, f := range []struct{ name, label string }{{"user", textRecordAbout}, {"actor", textRecordBy}, {"target", textRecordOn}, {"rp", textRecordRP}} {
+	for _, f := range []struct{ name, label string }{{"user", textRecordAbout}, {"actor", textRecordBy}, {"target", textRecordOn}, {"rp", textRecordRP}, {"security_key", textRecordKey}} {
 		value := l.params.Get(f.name)
 		if value == "" {
 			continue
@@ -273,6 +275,15 @@ func (p *Panel) fillChips(r *http.Request, v visit, l list, out *activitiesView)
 			}
 			if err == nil {
 				c.Value = user.Name()
+			}
+		}
+		if k, ok := id.Parse[id.KindSecurityKey](value); ok && v.can(auth.SecurityKeysRead) {
+			found, err := p.c.SecurityKeys.Find(r.Context(), v.caller, k)
+			if _, gone := fault.As(err); err != nil && !gone {
+				return err
+			}
+			if err == nil {
+				c.Value = found.Key.Name + ", " + found.Key.Holder.Name
 			}
 		}
 		out.Chips = append(out.Chips, c)
@@ -322,6 +333,12 @@ func bareActivityRow(v visit, e activity.Event) activityRow {
 		row.IP = textErased
 	}
 	row.Actor, row.ActorPath = actorText(v, e)
+	if e.SecurityKey != "" && string(e.SecurityKey) != e.Target.ID {
+		row.Key = textWithKey
+		if v.can(auth.SecurityKeysRead) {
+			row.KeyPath = securityKeyPath(e.SecurityKey)
+		}
+	}
 	return row
 }
 
@@ -340,6 +357,9 @@ func partyPath(v visit, p activity.Party) string {
 	}
 	if key, ok := id.Parse[id.KindAPIKey](p.ID); ok && v.can(auth.APIKeysRead) {
 		return apiKeyPath(key)
+	}
+	if key, ok := id.Parse[id.KindSecurityKey](p.ID); ok && v.can(auth.SecurityKeysRead) {
+		return securityKeyPath(key)
 	}
 	return ""
 }

@@ -50,6 +50,9 @@ func (p *Panel) activity(w http.ResponseWriter, r *http.Request, v visit) error 
 	if e.Target.ID != "" && e.Target.ID != e.Actor.ID {
 		view.Links = append(view.Links, navLink{Name: textActivityAllTarget, Path: "/activities?" + url.Values{"target": {e.Target.ID}}.Encode(), Icon: "target"})
 	}
+	if e.SecurityKey != "" {
+		view.Links = append(view.Links, navLink{Name: textActivityAllKey, Path: "/activities?" + url.Values{"security_key": {string(e.SecurityKey)}}.Encode(), Icon: "key"})
+	}
 	return p.show(w, r, http.StatusOK, activityTemplate(view))
 }
 
@@ -66,6 +69,10 @@ func activityDetails(v visit, e activity.Event, row activityRow) []activityDetai
 			concerned.Path = userPath(e.User)
 		}
 	}
+	key := activityDetail{Label: textSecurityKey, Value: string(e.SecurityKey), Path: row.KeyPath}
+	if string(e.SecurityKey) == e.Target.ID {
+		key.Value = "" // it is named as the target
+	}
 	times := ""
 	if e.Count > 1 {
 		times = thousands(e.Count) + " " + textTimes
@@ -75,6 +82,7 @@ func activityDetails(v visit, e activity.Event, row activityRow) []activityDetai
 		{Label: textColumnActor, Value: row.Actor, Path: row.ActorPath},
 		{Label: textColumnTarget, Value: row.Target, Path: row.TargetPath},
 		concerned,
+		key,
 		{Label: textActivityDetail, Value: detailText(e.Action, e.Detail)},
 		{Label: textActivityReason, Value: row.Reason},
 		{Label: textActivityCount, Value: times},

@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/keyhold/keyhold/internal/ledger/activity"
@@ -117,12 +118,15 @@ func actionTextMore(action string) (done, tried string) {
 	case "statistics.find", "dashboard.find":
 		return "Looked at statistics", "Tried to look at statistics"
 	}
+	if done, tried = securityKeyActionText(action); done != action {
+		return done, tried
+	}
 	return apiKeyActionText(action)
 }
 
 // actionsOffered are the acts that the record can be searched for.
 func actionsOffered() []string {
-	return []string{
+	return slices.Concat([]string{
 		"session.open", "session.end", "session.step_up", "passkey.register", "passkey.confirm", "passkey.rename", "passkey.delete", "setup_link.issue",
 		"user.create", "user.update", "user.invite", "user.suspend", "user.activate", "user.delete", "user.auditable",
 		"group.create", "group.update", "group.delete", "group.add_member", "group.remove_member",
@@ -130,7 +134,7 @@ func actionsOffered() []string {
 		"api_key.create", "api_key.update", "api_key.reset", "api_key.end_overlap", "api_key.disable", "api_key.enable", "api_key.delete", "api_key.report_leaked",
 		"api_key.expiring", "api_key.use", "workspace.create", "workspace.update", "workspace.suspend", "workspace.activate",
 		"activity.export", "activity.checkpoint",
-	}
+	}, securityKeyActionsOffered())
 }
 
 const (
@@ -237,16 +241,20 @@ func detailText(action, detail string) string {
 		return "as " + textRecordExportJSON
 	case action == "session.open" && detail == "email_code":
 		return "with a code by e-mail"
+	case action == "session.open" && detail == "access_pass":
+		return "with a temporary access pass"
 	case action == "session.end" && detail == "all":
 		return "all sessions"
 	case action == "administrator.create" || action == "administrator.delete":
 		return permissionNames(detail)
-	case action == "user.update" || action == "administrator.update":
-		names := strings.Split(detail, ", ")
+	case action == "user.update" || action == "administrator.update" || action == "security_key.update" || action == "workspace.security_keys":
+		names := strings.FieldsFunc(detail, func(r rune) bool { return r == ',' || r == ' ' })
 		for i, name := range names {
 			names[i] = fieldLabel(name)
 		}
 		return strings.Join(names, ", ")
+	case strings.HasPrefix(action, "security_key."), strings.HasPrefix(action, "access_pass."):
+		return securityKeyDetailText(detail)
 	case strings.HasPrefix(action, "api_key."):
 		return apiKeyDetailText(action, detail)
 	}
@@ -288,6 +296,9 @@ func reasonText(code string) string {
 		return "a key of the wrong type"
 	case "unauthenticated":
 		return "not signed in"
+	}
+	if text := securityKeyReasonText(code); text != "" {
+		return text
 	}
 	return strings.ReplaceAll(code, "_", " ")
 }

@@ -15,6 +15,7 @@ type usersView struct {
 	Query    string
 	Sort     string // the sort that the search form keeps
 	Status   string // the counter that the search form keeps
+	Keyless  string // likewise
 	Counters []statusCounter
 	Filtered bool
 	CanWrite bool
@@ -54,7 +55,7 @@ func statuses() []directory.Status {
 }
 
 func (p *Panel) users(w http.ResponseWriter, r *http.Request, v visit) error {
-	l, err := p.readList(r, v, directory.Sorts(), "q", "status")
+	l, err := p.readList(r, v, directory.Sorts(), "q", "status", "without_key")
 	if err != nil {
 		return restart(w, r, l, err)
 	}
@@ -62,6 +63,9 @@ func (p *Panel) users(w http.ResponseWriter, r *http.Request, v visit) error {
 	if q.Status != "" && !slices.Contains(statuses(), q.Status) {
 		redirect(w, r, l.url("status", ""))
 		return nil
+	}
+	if q.WithoutKey = l.params.Get("without_key") != ""; q.WithoutKey {
+		l.params.Set("without_key", toConfirmYes)
 	}
 	counts, err := p.c.Directory.Counts(r.Context(), v.caller)
 	if err != nil {
@@ -96,10 +100,10 @@ func foundText(n int, more bool) string {
 }
 
 func (p *Panel) usersView(v visit, l list, n directory.Counts) usersView {
-	status := l.params.Get("status")
+	status, keyless := l.params.Get("status"), l.params.Get("without_key")
 	out := usersView{
-		Shell: p.shell(v, textUsersTitle, crumb{Name: textNavUsers}), Query: l.params.Get("q"), Sort: l.params.Get("sort"), Status: status,
-		Filtered: l.params.Get("q") != "" || status != "", CanWrite: v.can(auth.UsersWrite),
+		Shell: p.shell(v, textUsersTitle, crumb{Name: textNavUsers}), Query: l.params.Get("q"), Sort: l.params.Get("sort"), Status: status, Keyless: keyless,
+		Filtered: l.params.Get("q") != "" || status != "" || keyless != "", CanWrite: v.can(auth.UsersWrite),
 		Columns: []column{
 			l.column(textColumnName, directory.SortName, ""),
 			l.column(textColumnUserID, directory.SortUserID, "kh-wide"),
@@ -118,11 +122,19 @@ func (p *Panel) usersView(v visit, l list, n directory.Counts) usersView {
 			b = statusBadge(s)
 		}
 		out.Counters = append(out.Counters, statusCounter{
-			Name: b.Word, Count: thousands(numbers[s]), Tone: b.Tone, Path: l.url("status", string(s)), Current: string(s) == status,
+			Name: b.Word, Count: thousands(numbers[s]), Tone: b.Tone, Path: l.url("status", string(s), "without_key", ""), Current: string(s) == status && keyless == "",
 		})
 	}
 	out.Count = count(numbers[directory.Status(status)], "user")
-	all := l.url("q", "", "status", "")
+	if v.can(auth.SecurityKeysRead) {
+		out.Counters = append(out.Counters, statusCounter{
+			Name: textUsersKeyless, Count: thousands(n.WithoutKey), Path: l.url("status", "", "without_key", toConfirmYes), Current: keyless != "",
+		})
+	}
+	if keyless != "" {
+		out.Count = keylessText(n.WithoutKey)
+	}
+	all := l.url("q", "", "status", "", "without_key", "")
 	switch {
 	case out.Filtered:
 		out.Empty = empty{Icon: "search-off", Title: textUsersFoundNone, Text: textUsersFoundHelp, Action: textUsersClear, Path: all}

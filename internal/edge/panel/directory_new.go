@@ -49,6 +49,7 @@ type wizardStep struct {
 	Value   string
 	Number  string
 	Done    bool
+	Past    bool // nothing leads back to it
 	Current bool
 }
 
@@ -150,19 +151,23 @@ func (p *Panel) showWizard(w http.ResponseWriter, r *http.Request, v visit, form
 }
 
 func wizardSteps(current string) []wizardStep {
-	out := []wizardStep{
+	return markSteps(current, []wizardStep{
 		{Name: textWizardInfo, Value: stepInfo, Number: "1"},
 		{Name: textWizardGroups, Value: stepGroups, Number: "2"},
 		{Name: textWizardReview, Value: stepReview, Number: "3"},
-	}
-	for i := range out {
-		if out[i].Value == current {
-			out[i].Current = true
+	})
+}
+
+// markSteps says which of the steps is shown and which are done.
+func markSteps(current string, steps []wizardStep) []wizardStep {
+	for i := range steps {
+		if steps[i].Value == current {
+			steps[i].Current = true
 			break
 		}
-		out[i].Done = true
+		steps[i].Done = true
 	}
-	return out
+	return steps
 }
 
 // keep carries fields of other steps along.

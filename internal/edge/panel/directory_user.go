@@ -11,7 +11,7 @@ import (
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
-// userView is a user's page. One of Details, Groups and Activities is shown.
+// userView is a user's page. One of its tabs is shown.
 type userView struct {
 	Shell      shell
 	Path       string
@@ -24,6 +24,8 @@ type userView struct {
 	Refresh    string
 	CanWrite   bool
 	CanInvite  bool
+	AddDevice  string // where a key is added, "" if the person may not
+	Pass       string // where a temporary access pass is made, likewise
 	Suspended  bool
 	Since      moment   // of the suspension
 	Left       []string // what goes on working of a suspended user
@@ -32,6 +34,8 @@ type userView struct {
 	Tabs       []tab
 	Tab        string
 	Details    []detail
+	Keys       []securityKeyRow
+	Held       []heldRow
 	Groups     []groupRow
 	Joinable   []choice
 	Activities []activityRow
@@ -42,6 +46,7 @@ type userView struct {
 
 type tab struct {
 	Name    string
+	Value   string // in the address
 	Path    string
 	Icon    string
 	Current bool
@@ -60,9 +65,11 @@ type detail struct {
 }
 
 const (
-	tabDetails    = "details"
-	tabGroups     = "groups"
-	tabActivities = "activities"
+	tabDetails     = "details"
+	tabKeys        = "keys"
+	tabGroups      = "groups"
+	tabCredentials = "credentials"
+	tabActivities  = "activities"
 )
 
 func userPath(u id.User) string { return "/users/" + string(u) }
@@ -80,34 +87,60 @@ func (p *Panel) user(w http.ResponseWriter, r *http.Request, v visit) error {
 	view := userView{
 		Shell: p.shell(v, u.Name(), crumb{Name: textNavUsers}, crumb{Name: textUsersTitle, Path: "/users"}), Path: path,
 		Name: u.Name(), Initials: initials(u.Name()), Status: statusBadge(u.Shown()), Email: u.Email, UserID: u.UserID,
-		Created: v.moment(u.CreatedAt), Refresh: v.path, Tab: tabDetails, CanWrite: v.can(auth.UsersWrite), Suspended: u.Shown() == directory.Suspended,
+		Created: v.moment(u.CreatedAt), Refresh: v.path, CanWrite: v.can(auth.UsersWrite), Suspended: u.Shown() == directory.Suspended, Details: details(v, u),
 	}
 	view.CanInvite = view.CanWrite && (u.Shown() == directory.NotInvited || u.Shown() == directory.Pending)
+	if v.can(auth.SecurityKeysWrite) {
+		view.AddDevice = addKeyPath(u.ID)
+		if u.ID != v.caller.User { // nobody issues one to themselves
+			view.Pass = accessPassPath(u)
+		}
+	}
 	if err := p.fillLeft(r.Context(), v, u, &view); err != nil {
 		return err
 	}
-	switch r.URL.Query().Get("tab") {
+	view.Tabs = v.userTabs(u, r.URL.Query().Get("tab"))
+	for _, t := range view.Tabs {
+		if t.Current {
+			view.Tab = t.Value
+		}
+	}
+	switch view.Tab {
 	case tabActivities:
-		view.Tab = tabActivities
 		if err := p.fillActivities(r, v, u, &view); err != nil {
 			return restartTab(w, r, err)
 		}
 	case tabGroups:
-		view.Tab = tabGroups
-		if err := p.fillGroups(r.Context(), v, groups, &view); err != nil {
-			return err
-		}
+		err = p.fillGroups(r.Context(), v, groups, &view)
+	case tabCredentials:
+		view.Empty = empty{Icon: "fingerprint", Title: textCredentialsNone, Text: textCredentialsNoneText}
 	default:
-		view.Details = details(v, u)
+		err = p.fillKeys(r.Context(), v, u, &view)
 	}
-	view.Tabs = []tab{
-		{Name: textTabDetails, Path: path, Icon: "id", Current: view.Tab == tabDetails},
-		{Name: textUserTabGroups, Path: path + "?tab=" + tabGroups, Icon: "users-group", Current: view.Tab == tabGroups},
-	}
-	if v.can(auth.ActivitiesRead) {
-		view.Tabs = append(view.Tabs, tab{Name: textTabActivities, Path: path + "?tab=" + tabActivities, Icon: "history", Current: view.Tab == tabActivities})
+	if err != nil {
+		return err
 	}
 	return p.show(w, r, http.StatusOK, userTemplate(view))
+}
+
+// userTabs are the sections of a user's page that the person may see. Without another
+// choice the first is shown.
+func (v visit) userTabs(u directory.User, chosen string) []tab {
+	var out []tab
+	add := func(name, value, icon string, may bool) {
+		if may {
+			out = append(out, tab{Name: name, Value: value, Path: userPath(u.ID) + "?tab=" + value, Icon: icon, Current: value == chosen})
+		}
+	}
+	add(textNavSecurityKeys, tabKeys, "key", v.can(auth.SecurityKeysRead))
+	add(textUserTabGroups, tabGroups, "users-group", true)
+	add(textUserTabCredentials, tabCredentials, "fingerprint", v.can(auth.SecurityKeysRead))
+	add(textTabActivities, tabActivities, "history", v.can(auth.ActivitiesRead))
+	out[0].Path = userPath(u.ID)
+	if !slices.ContainsFunc(out, func(t tab) bool { return t.Current }) {
+		out[0].Current = true
+	}
+	return out
 }
 
 // fillLeft says what goes on working of a suspended user.

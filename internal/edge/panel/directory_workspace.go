@@ -17,6 +17,7 @@ const settingsPath = "/settings"
 // settingsView is the page of the workspace's settings.
 type settingsView struct {
 	Shell    shell
+	Tabs     []tab
 	Revision string
 	Notice   notice
 	Summary  summary
@@ -52,7 +53,7 @@ func (p *Panel) settings(w http.ResponseWriter, r *http.Request, v visit) error 
 
 func (p *Panel) settingsView(v visit, form url.Values, f *fault.Error) settingsView {
 	view := settingsView{
-		Shell: p.shell(v, textSettings, crumb{Name: textNavWorkspace}), Revision: form.Get("revision"), CanWrite: v.can(auth.WorkspaceWrite),
+		Shell: p.shell(v, textSettings, crumb{Name: textNavWorkspace}), Tabs: settingsTabs(settingsPath), Revision: form.Get("revision"), CanWrite: v.can(auth.WorkspaceWrite),
 	}
 	texts := map[string]string{}
 	if f != nil {

@@ -69,6 +69,9 @@ func (p *Panel) dashboardView(v visit, d overview.Dashboard) dashboardView {
 	if v.can(auth.UsersWrite) {
 		out.Boxes = append(out.Boxes, navLink{Name: textDashboardNewUser, Path: "/users/new", Icon: "user-plus", Here: textDashboardNewUserTo})
 	}
+	if v.canAddSecurityKey() {
+		out.Boxes = append(out.Boxes, navLink{Name: textSecurityKeysAdd, Path: securityKeysPath + "/new", Icon: "device-usb", Here: textDashboardAddKeyTo})
+	}
 	if d.People != nil {
 		out.Counters = peopleCounters(*d.People)
 		out.Statuses = statusShares(*d.People)
@@ -84,7 +87,7 @@ func (p *Panel) dashboardView(v visit, d overview.Dashboard) dashboardView {
 		}
 	}
 	out.Attention = attentionItems(v, d.Attention)
-	out.Watched = v.can(auth.APIKeysRead) || v.can(auth.AdministratorsRead) || v.can(auth.WorkspaceRead)
+	out.Watched = v.can(auth.SecurityKeysRead) || v.can(auth.APIKeysRead) || v.can(auth.AdministratorsRead) || v.can(auth.WorkspaceRead)
 	return out
 }
 
@@ -129,6 +132,14 @@ func statusShares(n overview.People) []statusShare {
 
 func attentionItems(v visit, a overview.Attention) []attentionItem {
 	var out []attentionItem
+	if a.KeysToConfirm > 0 {
+		out = append(out, attentionItem{
+			Icon: "key", Text: toConfirmText(a.KeysToConfirm, a.KeysToConfirm >= overview.ToConfirmLimit), Path: securityKeysPath + "?to_confirm=" + toConfirmYes,
+		})
+	}
+	for _, k := range a.LockedPINs {
+		out = append(out, attentionItem{Icon: "lock", Text: lockedPINText(k.Name, k.Holder), Path: securityKeyPath(k.ID)})
+	}
 	for _, u := range a.WaitingPasskeys {
 		out = append(out, attentionItem{Icon: "fingerprint", Text: waitingText(u.Name, u.N), Path: "/administrators"})
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -89,6 +90,10 @@ type SignIn interface {
 	OwnSessions(ctx context.Context, by auth.Caller) ([]signin.Session, error)
 	EndOwnSession(ctx context.Context, by auth.Caller, session id.Session) error
 	EndOwnSessions(ctx context.Context, by auth.Caller) (int, error)
+
+	IssueAccessPass(ctx context.Context, by auth.Caller, user id.User, n signin.NewAccessPass) (signin.AccessPass, secret.Bytes, error)
+	FindAccessPass(ctx context.Context, by auth.Caller, user id.User) (signin.AccessPass, error)
+	WithdrawAccessPass(ctx context.Context, by auth.Caller, user id.User) (signin.AccessPass, error)
 }
 
 // Join is what the panel asks of the flow by which administrators come in.
@@ -113,6 +118,35 @@ type APIKeys interface {
 	Delete(ctx context.Context, by auth.Caller, key id.APIKey, descendants bool, ifRevision int64) (int, error)
 }
 
+// SecurityKeys is what the panel asks of the security key room.
+type SecurityKeys interface {
+	Create(ctx context.Context, by auth.Caller, owner id.User, n securitykey.NewKey) (securitykey.Issued, error)
+	Find(ctx context.Context, by auth.Caller, key id.SecurityKey) (securitykey.Detail, error)
+	List(ctx context.Context, by auth.Caller, text string, q securitykey.Query) (page.Page[securitykey.SecurityKey], error)
+	Counts(ctx context.Context, by auth.Caller) (securitykey.Counts, error)
+	Update(ctx context.Context, by auth.Caller, key id.SecurityKey, c securitykey.Change, ifRevision int64) (securitykey.SecurityKey, error)
+	Suspend(ctx context.Context, by auth.Caller, key id.SecurityKey) (securitykey.SecurityKey, error)
+	Activate(ctx context.Context, by auth.Caller, key id.SecurityKey) (securitykey.SecurityKey, error)
+	Confirm(ctx context.Context, by auth.Caller, key id.SecurityKey) (securitykey.SecurityKey, error)
+	ResetPIN(ctx context.Context, by auth.Caller, key id.SecurityKey, r securitykey.Reset) (securitykey.Issued, error)
+	ResendActivation(ctx context.Context, by auth.Caller, key id.SecurityKey) (securitykey.SecurityKey, error)
+	Delete(ctx context.Context, by auth.Caller, key id.SecurityKey, ifRevision int64) error
+	SuspendMany(ctx context.Context, by auth.Caller, keys []id.SecurityKey) ([]securitykey.Outcome, error)
+	ActivateMany(ctx context.Context, by auth.Caller, keys []id.SecurityKey) ([]securitykey.Outcome, error)
+	DeleteMany(ctx context.Context, by auth.Caller, keys []id.SecurityKey) ([]securitykey.Outcome, error)
+	Settings(ctx context.Context, by auth.Caller) (securitykey.Settings, error)
+	UpdateSettings(ctx context.Context, by auth.Caller, c securitykey.SettingsChange, ifRevision int64) (securitykey.Settings, error)
+	Unused(ctx context.Context, by auth.Caller, days, grace int) (securitykey.Unused, error)
+	History(ctx context.Context, by auth.Caller, user id.User) ([]securitykey.Binding, error)
+	Rules(ctx context.Context, by auth.Caller) (securitykey.PINRules, error)
+}
+
+// Bind is what the panel asks of the flow by which hardware keys are registered.
+type Bind interface {
+	BeginAtDesk(ctx context.Context, by auth.Caller, key id.SecurityKey) (signin.Challenge, error)
+	FinishAtDesk(ctx context.Context, by auth.Caller, key id.SecurityKey, ceremony id.Ceremony, response []byte) (securitykey.SecurityKey, error)
+}
+
 // Record is what the panel asks of the record of activities.
 type Record interface {
 	List(ctx context.Context, by auth.Caller, q activity.Query) (page.Page[activity.Event], error)
@@ -130,16 +164,18 @@ type Overview interface {
 
 // Config is what the panel is made from. All fields are required.
 type Config struct {
-	Kit       *kit.Kit
-	Assets    *assets.Assets
-	Cursors   kit.Cursors
-	Directory Directory
-	Leave     Leave
-	SignIn    SignIn
-	Join      Join
-	APIKeys   APIKeys
-	Record    Record
-	Overview  Overview
+	Kit          *kit.Kit
+	Assets       *assets.Assets
+	Cursors      kit.Cursors
+	Directory    Directory
+	Leave        Leave
+	SignIn       SignIn
+	Join         Join
+	APIKeys      APIKeys
+	SecurityKeys SecurityKeys
+	Bind         Bind
+	Record       Record
+	Overview     Overview
 }
 
 // Panel answers the panel's routes. Use New.
@@ -161,6 +197,7 @@ func (p *Panel) Register(mux *http.ServeMux) {
 	p.registerSignIn(mux)
 	p.registerUsers(mux)
 	p.registerAPIKeys(mux)
+	p.registerSecurityKeys(mux)
 	p.registerActivities(mux)
 	p.registerDashboard(mux)
 	p.registerAdministrators(mux)

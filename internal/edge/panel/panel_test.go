@@ -32,6 +32,7 @@ import (
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
 
@@ -42,6 +43,8 @@ var (
 	_ Join      = (*join.Service)(nil)
 	_ APIKeys   = (*apikey.Service)(nil)
 	_ Record    = (*activity.Record)(nil)
+
+	_ SecurityKeys = (*securitykey.Service)(nil)
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -68,6 +71,7 @@ type world struct {
 	changed  directory.Change
 	revision int64
 	keyRoom
+	cardRoom
 	asked     directory.Query
 	record    *activity.Record // what exports are read from
 	by        auth.Caller      // who exports
@@ -232,7 +236,7 @@ func (w *world) serve(t *testing.T) http.Handler {
 	mux := http.NewServeMux()
 	New(Config{
 		Kit: k, Assets: &assets.Assets{}, Cursors: kit.Cursors{Secrets: func(context.Context, id.Workspace) (secret.Bytes, error) { return secret.FromString("cursor"), nil }},
-		Directory: w, Leave: leaveWorld{w}, SignIn: signinWorld{w}, Join: w, APIKeys: keyWorld{w}, Record: recordWorld{w}, Overview: overviewWorld{w},
+		Directory: w, Leave: leaveWorld{w}, SignIn: signinWorld{w}, Join: w, APIKeys: keyWorld{w}, SecurityKeys: cardWorld{w}, Bind: cardWorld{w}, Record: recordWorld{w}, Overview: overviewWorld{w},
 	}).Register(mux)
 	return k.Observe(k.Protect(mux))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 )
 
 // searchView is what a search over everything found; the command palette shows the
@@ -64,6 +65,11 @@ func (p *Panel) search(w http.ResponseWriter, r *http.Request, v visit) error {
 			return err
 		}
 		add(textUserGroups, groups)
+		cards, err := p.foundSecurityKeys(r, v, query)
+		if err != nil {
+			return err
+		}
+		add(textNavSecurityKeys, cards)
 		add(textSearchAPIKeys, keys)
 	}
 	add(textSearchActs, matching(acts(v), query))
@@ -146,6 +152,30 @@ func (p *Panel) foundAPIKeys(r *http.Request, v visit, query string) ([]foundIte
 	return out, err
 }
 
+// foundSecurityKeys returns the keys whose name, model or holder has the words, or the
+// one with the id or the card's number.
+func (p *Panel) foundSecurityKeys(r *http.Request, v visit, query string) ([]foundItem, error) {
+	if !v.can(auth.SecurityKeysRead) {
+		return nil, nil
+	}
+	item := func(k securitykey.SecurityKey) foundItem {
+		return foundItem{Name: k.Name, Detail: k.Holder.Name, Path: securityKeyPath(k.ID), Icon: kindWords(k.Kind).Icon}
+	}
+	if key, ok := id.Parse[id.KindSecurityKey](query); ok {
+		found, err := p.c.SecurityKeys.Find(r.Context(), v.caller, key)
+		if isNotFound(err) {
+			return nil, nil
+		}
+		return []foundItem{item(found.Key)}, err
+	}
+	found, err := p.c.SecurityKeys.List(r.Context(), v.caller, query, securitykey.Query{Page: page.Request{Limit: foundLimit}})
+	var out []foundItem
+	for _, k := range found.Items {
+		out = append(out, item(k))
+	}
+	return out, err
+}
+
 func isNotFound(err error) bool {
 	f, ok := fault.As(err)
 	return ok && f.Kind == fault.KindNotFound
@@ -156,6 +186,9 @@ func acts(v visit) []foundItem {
 	var out []foundItem
 	if v.can(auth.UsersWrite) {
 		out = append(out, foundItem{Name: textUsersNew, Path: "/users/new", Icon: "user-plus"}, foundItem{Name: textSearchNewGroup, Path: "/groups/new", Icon: "users-plus"})
+	}
+	if v.canAddSecurityKey() {
+		out = append(out, foundItem{Name: textSecurityKeysAdd, Path: securityKeysPath + "/new", Icon: "device-usb"})
 	}
 	if v.can(auth.APIKeysWrite) {
 		out = append(out, foundItem{Name: textAPIKeysNew, Path: apiKeysPath + "/new", Icon: "key"})

@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/edge/kit"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 )
 
 // shell is what stands around every page.
@@ -109,6 +111,9 @@ func sections(v visit) []navSection {
 	if v.can(auth.UsersRead) {
 		out = append(out, navSection{Title: textNavUsers, Links: []navLink{link(textUsersTitle, "/users", "users"), link(textGroupsTitle, "/groups", "users-group")}})
 	}
+	if v.can(auth.SecurityKeysRead) {
+		out = append(out, navSection{Title: textNavSecurityKeys, Links: securityKeyLinks(v, link)})
+	}
 	if v.can(auth.APIKeysRead) {
 		out = append(out, navSection{Title: textNavIntegrations, Label: textNavAuthentication, Links: []navLink{link(textAPIKeysTitle, "/api-keys", "key")}})
 	}
@@ -117,13 +122,48 @@ func sections(v visit) []navSection {
 	}
 	var workspace []navLink
 	if v.can(auth.WorkspaceRead) {
-		workspace = append(workspace, link(textSettings, settingsPath, "settings"))
+		settings := link(textSettings, settingsPath, "settings")
+		if path == keySettingsPath {
+			settings.Current, settings.Here = true, "true"
+		}
+		workspace = append(workspace, settings)
 	}
 	if v.can(auth.AdministratorsRead) {
 		workspace = append(workspace, link(textAdministrators, administratorsPath, "user-shield"))
 	}
 	if len(workspace) > 0 {
 		out = append(out, navSection{Title: textNavWorkspace, Links: workspace})
+	}
+	return out
+}
+
+// securityKeyLinks are the lists of keys by status. The one that is shown is told by
+// the address's query; a key's own page lies under All.
+func securityKeyLinks(v visit, link func(name, to, icon string) navLink) []navLink {
+	path, query, _ := strings.Cut(v.path, "?")
+	params, _ := url.ParseQuery(query) // what cannot be read is no status
+	var out []navLink
+	for _, l := range []struct {
+		Name   string
+		Status securitykey.Status
+		Icon   string
+	}{
+		{Name: textNavKeysNew, Status: securitykey.New, Icon: "circle-plus"},
+		{Name: textNavKeysPending, Status: securitykey.Pending, Icon: "hourglass"},
+		{Name: textNavKeysActive, Status: securitykey.Active, Icon: "circle-check"},
+		{Name: textNavKeysSuspended, Status: securitykey.Suspended, Icon: "ban"},
+		{Name: textNavKeysAll, Icon: "cards"},
+	} {
+		to := link(l.Name, securityKeysPath, l.Icon)
+		if shown := params.Get("status"); path == securityKeysPath {
+			to.Current = shown == string(l.Status)
+		} else {
+			to.Current = to.Current && l.Status == ""
+		}
+		if l.Status != "" {
+			to.Path += "?status=" + string(l.Status)
+		}
+		out = append(out, to)
 	}
 	return out
 }

@@ -25,7 +25,7 @@ const (
 	textActionsLabel = "Actions"
 
 	textSearchTitle    = "Search"
-	textSearchHelp     = "Users, groups, API keys, pages, acts, or an id"
+	textSearchHelp     = "Users, groups, keys, pages, acts, an id or a card number"
 	textSearchShort    = "Search…"
 	textSearchNone     = "Nothing begins with these words. Try fewer of them."
 	textSearchActs     = "Do"
@@ -210,7 +210,10 @@ func flashText(code string) string {
 	case "signed_out":
 		return "You are signed out."
 	}
-	return apiKeyFlashText(code)
+	if text := apiKeyFlashText(code); text != "" {
+		return text
+	}
+	return securityKeyFlashText(code)
 }
 
 // fieldLabel is how a field is called on the page.
@@ -262,6 +265,9 @@ func fieldLabel(name string) string {
 		return textRecordCheckpoint
 	}
 	if label := apiKeyFieldLabel(name); label != "" {
+		return label
+	}
+	if label := securityKeyFieldLabel(name); label != "" {
 		return label
 	}
 	return strings.ReplaceAll(name, "_", " ")

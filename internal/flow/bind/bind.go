@@ -91,8 +91,12 @@ func (s *Service) byLink(by auth.Caller, link secret.Bytes) right {
 		if k.Kind == securitykey.ContactlessCard {
 			return claim{}, fault.Conflict("not_a_passkey", "A card is activated with its number."), nil
 		}
-		if f, err := securitykey.MayTake(ctx, t, by, standing, k); f != nil || err != nil {
-			return claim{}, f, err
+		f, err = securitykey.MayTake(ctx, t, by, standing, k)
+		if err != nil {
+			return claim{}, nil, err
+		}
+		if f != nil {
+			return s.refuse(ctx, t, by, k.ID, f, now)
 		}
 		return s.claim(ctx, t, k, standing.ByMailbox)
 	}
@@ -125,10 +129,11 @@ func (s *Service) atDesk(by auth.Caller, key id.SecurityKey) right {
 		if !found {
 			return claim{}, securitykey.Unknown(), nil
 		}
-		if f, err := securitykey.MayGive(ctx, t, by, standing, k.User); err != nil || f != nil {
-			if err != nil {
-				return claim{}, nil, err
-			}
+		f, err := securitykey.MayGive(ctx, t, by, standing, k.User)
+		if err != nil {
+			return claim{}, nil, err
+		}
+		if f != nil {
 			return s.refuse(ctx, t, by, key, f, now)
 		}
 		switch {

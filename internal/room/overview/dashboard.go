@@ -44,6 +44,18 @@ type Attention struct {
 	// administrators any more, CreatorLeftLimit at the most; of suspended ones says
 	// SuspendedCreator. It needs api_keys.read.
 	CreatorLeft int64
+	// KeysToConfirm is how many security keys wait for an administrator, ToConfirmLimit
+	// at the most, and LockedPINs cards that nobody can use until their PIN is reset;
+	// both need security_keys.read.
+	KeysToConfirm int64
+	LockedPINs    []LockedPIN
+}
+
+// LockedPIN is a card whose PIN was guessed wrong too often.
+type LockedPIN struct {
+	ID     id.SecurityKey
+	Name   string
+	Holder string
 }
 
 // Expiring is an API key that ends soon.
@@ -69,11 +81,12 @@ type Person struct {
 // ExpiringWithin is how long before its end an API key needs attention.
 const ExpiringWithin = 30 * 24 * time.Hour
 
-// AttentionLimit, DeadLimit and CreatorLeftLimit bound what is listed and counted.
+// AttentionLimit, DeadLimit, CreatorLeftLimit and ToConfirmLimit bound what is listed and counted.
 const (
 	AttentionLimit   = 5
 	DeadLimit        = 100
 	CreatorLeftLimit = 100
+	ToConfirmLimit   = 100
 )
 
 const (
@@ -168,6 +181,14 @@ func attention(ctx context.Context, t Tx, w id.Workspace, can func(auth.Permissi
 	}
 	if can(auth.UsersRead) && can(auth.APIKeysRead) {
 		if out.SuspendedCreator, err = t.ListSuspendedCreators(ctx, w, now, AttentionLimit); err != nil {
+			return Attention{}, err
+		}
+	}
+	if can(auth.SecurityKeysRead) {
+		if out.KeysToConfirm, err = t.CountKeysToConfirm(ctx, w, ToConfirmLimit); err != nil {
+			return Attention{}, err
+		}
+		if out.LockedPINs, err = t.ListLockedPINs(ctx, w, AttentionLimit); err != nil {
 			return Attention{}, err
 		}
 	}

@@ -46,6 +46,11 @@ type Tx interface {
 	// CountDeadMessages counts the messages that were given up since a moment, limit
 	// at the most.
 	CountDeadMessages(ctx context.Context, w id.Workspace, since time.Time, limit int) (int64, error)
+	// CountKeysToConfirm counts the security keys that wait for an administrator, limit
+	// at the most.
+	CountKeysToConfirm(ctx context.Context, w id.Workspace, limit int) (int64, error)
+	// ListLockedPINs lists at most limit cards whose PIN is locked.
+	ListLockedPINs(ctx context.Context, w id.Workspace, limit int) ([]LockedPIN, error)
 }
 
 // Service answers for the overview. Use New.

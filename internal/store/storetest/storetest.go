@@ -183,7 +183,10 @@ type testCase struct {
 
 func cases() []testCase {
 	var all []testCase
-	for _, some := range [][]testCase{transactionCases(), concurrencyCases(), listCases(), valueCases(), ledgerCases(), signinCases(), accessPassCases(), directoryCases(), apikeyCases(), securitykeyCases(), leaseCases()} {
+	for _, some := range [][]testCase{
+		transactionCases(), concurrencyCases(), listCases(), valueCases(), ledgerCases(), signinCases(), accessPassCases(), directoryCases(), apikeyCases(),
+		securitykeyCases(), leaseCases(),
+	} {
 		all = append(all, some...)
 	}
 	return all

@@ -11,6 +11,7 @@ import { once } from './once.js'
 import { palette } from './palette.js'
 import { passkey } from './passkey.js'
 import { preset } from './preset.js'
+import { reader } from './reader.js'
 import { select } from './select.js'
 import { stored } from './stored.js'
 import { summary } from './summary.js'
@@ -19,7 +20,7 @@ import { time } from './time.js'
 import { timezones } from './timezones.js'
 import { dismiss, toasts } from './toast.js'
 
-start({ copy, dialog, dismiss, live, menu, once, palette, passkey, preset, select, stored, summary, theme, time, timezones, toasts })
+start({ copy, dialog, dismiss, live, menu, once, palette, passkey, preset, reader, select, stored, summary, theme, time, timezones, toasts })
 
 // The app may be installed: its service worker keeps the files that pages are made of.
 if (document.querySelector('link[rel="manifest"]') && 'serviceWorker' in navigator) {

@@ -21,7 +21,7 @@ export function passkey(form) {
     try {
       await run(form)
     } catch (error) {
-      const refusal = error instanceof Refusal ? error : new Refusal(explain(error, form.dataset.khKind))
+      const refusal = error instanceof Refusal ? error : new Refusal(explain(error, form))
       showProblems(form, refusal.message, refusal.fields)
     } finally {
       busy = false
@@ -54,14 +54,15 @@ function supported() {
 /**
  * Says in a sentence why the authenticator gave no answer.
  * @param {unknown} error
- * @param {string | undefined} kind
+ * @param {HTMLFormElement} form its data-kh-held says that the device is known already
  */
-function explain(error, kind) {
+function explain(error, form) {
   switch (error instanceof DOMException ? error.name : '') {
     case 'NotAllowedError':
       return 'The passkey dialog was closed, or it took too long. Try again.'
     case 'InvalidStateError':
-      return kind === 'create' ? 'This device holds a passkey of yours for Keyhold already. Use another device, or sign in with it.' : 'This passkey cannot be used here.'
+      if (form.dataset.khHeld) return form.dataset.khHeld
+      return form.dataset.khKind === 'create' ? 'This device holds a passkey of yours for Keyhold already. Use another device, or sign in with it.' : 'This passkey cannot be used here.'
     case 'SecurityError':
       return 'Passkeys do not work at this address. Open Keyhold at its own address over https.'
     case 'NotSupportedError':

@@ -71,6 +71,7 @@ CREATE INDEX securitykey_used ON securitykey (workspace, used_at, id);
 CREATE UNIQUE INDEX securitykey_card ON securitykey (workspace, card_digest) WHERE card_digest <> '';
 CREATE UNIQUE INDEX securitykey_link ON securitykey (link_id) WHERE link_id <> '';
 CREATE INDEX securitykey_confirm ON securitykey (workspace, id) WHERE to_confirm = 1;
+CREATE INDEX securitykey_locked ON securitykey (workspace, id) WHERE pin_wrong >= 8;
 
 -- All keys that were ever bound to a user (NIST SP 800-63B-4 section 4.1): stays when
 -- the key goes. ended_as is empty while the key is there.
