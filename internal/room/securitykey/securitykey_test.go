@@ -628,12 +628,13 @@ func TestTryPIN_pausesThenLocks(t *testing.T) {
 	for range 3 {
 		h.tried(t, k, "wrong 1", "pin_invalid")
 	}
+	h.clock.Advance(time.Millisecond) // the newest line is the last
 	f := h.try(t, k, pin)
-	if f == nil || f.Code != "pin_paused" || f.RetryAfter != time.Minute {
+	if f == nil || f.Code != "pin_paused" || f.RetryAfter != time.Minute-time.Millisecond {
 		t.Errorf("the right PIN while it rests is answered with %v, want to come back in a minute", f)
 	}
 	h.refusedLine(t, "security_key.pin_try", "pin_paused", k)
-	h.clock.Advance(time.Minute - time.Millisecond)
+	h.clock.Advance(time.Minute - 2*time.Millisecond)
 	h.tried(t, k, pin, "pin_paused")
 	h.clock.Advance(time.Millisecond)
 	h.tried(t, k, pin, "")
