@@ -57,7 +57,7 @@ export async function takeGuide(browser, folder) {
 
     await page.goto('/users?q=daniel')
     await page.locator('tbody .kh-rowlink').click()
-    await page.getByRole('link', { name: 'Suspend' }).click()
+    await page.getByRole('link', { name: 'Suspend', exact: true }).click()
     await page.getByRole('heading', { name: /^Suspend / }).waitFor()
     await take(page, 'suspend')
     await press('Suspend user')

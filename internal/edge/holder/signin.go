@@ -317,7 +317,15 @@ func (h *Holder) live(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	account, err := h.c.SignIn.Account(r.Context(), by)
+	if err != nil {
+		return err
+	}
 	h.c.Kit.Live(w, r, by, func(ctx context.Context) ([]kit.LiveEvent, error) {
+		if account.Standing.KeysOnly { // it may not read the record, but knows when it ends
+			_, err := h.c.SignIn.Account(ctx, by)
+			return nil, err
+		}
 		_, err := h.c.Record.Changes(ctx, by, h.c.Kit.Clock().Now())
 		return nil, err
 	})
