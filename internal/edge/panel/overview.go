@@ -9,6 +9,7 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 )
 
 // dashboardView is the page on which everybody lands.
@@ -20,6 +21,8 @@ type dashboardView struct {
 	Chart     chart // shown if it has days
 	NoChart   empty // shown in its place if it has a title
 	Statuses  []statusShare
+	Keys      []statusShare
+	KeysLead  string // how many there are of each kind
 	Attention []attentionItem
 	Watched   bool // there is something that could need attention
 }
@@ -36,7 +39,7 @@ type counter struct {
 // trend is how a number changed, in words and an icon.
 type trend struct{ Text, Icon string }
 
-// statusShare is how many users have a status.
+// statusShare is how many users or keys have a status.
 type statusShare struct {
 	Badge badge
 	Count string
@@ -76,6 +79,9 @@ func (p *Panel) dashboardView(v visit, d overview.Dashboard) dashboardView {
 		out.Counters = peopleCounters(*d.People)
 		out.Statuses = statusShares(*d.People)
 	}
+	if d.Keys != nil && d.Keys.Total > 0 {
+		out.Keys, out.KeysLead = keyShares(*d.Keys), keyKindsText(*d.Keys)
+	}
 	if d.Logins != nil {
 		out.Counters = append(out.Counters, counter{
 			Name: textDashboardLogins, Value: thousands(int(d.Logins.Week)), Path: "/activities?action=session.open&outcome=success", Icon: "login-2",
@@ -114,18 +120,30 @@ func newTrend(change int64, text string) trend {
 }
 
 func statusShares(n overview.People) []statusShare {
-	var out []statusShare
-	for _, s := range []struct {
-		status directory.Status
-		n      int64
-	}{
-		{directory.Active, n.ByStatus.Active}, {directory.Pending, n.ByStatus.Pending}, {directory.NotInvited, n.ByStatus.NotInvited}, {directory.Suspended, n.ByStatus.Suspended},
-	} {
-		share := statusShare{Badge: statusBadge(s.status), Count: thousands(int(s.n)), Path: "/users?status=" + string(s.status), Width: "0"}
-		if n.Total > 0 {
-			share.Width = decimal(float64(s.n) * 100 / float64(n.Total))
-		}
-		out = append(out, share)
+	by := n.ByStatus
+	return []statusShare{
+		share(statusBadge(directory.Active), by.Active, n.Total, "/users?status="+string(directory.Active)),
+		share(statusBadge(directory.Pending), by.Pending, n.Total, "/users?status="+string(directory.Pending)),
+		share(statusBadge(directory.NotInvited), by.NotInvited, n.Total, "/users?status="+string(directory.NotInvited)),
+		share(statusBadge(directory.Suspended), by.Suspended, n.Total, "/users?status="+string(directory.Suspended)),
+	}
+}
+
+func keyShares(n overview.SecurityKeys) []statusShare {
+	by := n.ByStatus
+	return []statusShare{
+		share(securityKeyBadge(securitykey.Active), by.Active, n.Total, securityKeysPath+"?status="+string(securitykey.Active)),
+		share(securityKeyBadge(securitykey.Pending), by.Pending, n.Total, securityKeysPath+"?status="+string(securitykey.Pending)),
+		share(securityKeyBadge(securitykey.New), by.New, n.Total, securityKeysPath+"?status="+string(securitykey.New)),
+		share(securityKeyBadge(securitykey.Suspended), by.Suspended, n.Total, securityKeysPath+"?status="+string(securitykey.Suspended)),
+	}
+}
+
+// share is how many of all have a status.
+func share(b badge, n, total int64, path string) statusShare {
+	out := statusShare{Badge: b, Count: thousands(int(n)), Path: path, Width: "0"}
+	if total > 0 {
+		out.Width = decimal(float64(n) * 100 / float64(total))
 	}
 	return out
 }

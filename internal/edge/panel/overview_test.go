@@ -33,6 +33,9 @@ func (w *world) full() {
 	w.dashboard = overview.Dashboard{
 		People: &overview.People{Total: 1234, Change: 3, Groups: 6, ByStatus: overview.UsersByStatus{NotInvited: 200, Pending: 34, Active: 990, Suspended: 10}},
 		Logins: logins,
+		Keys: &overview.SecurityKeys{
+			Total: 1100, ByKind: overview.KeysByKind{ContactlessCard: 1000, Smartphone: 99, FIDO2: 1}, ByStatus: overview.KeysByStatus{New: 20, Pending: 80, Active: 990, Suspended: 10},
+		},
 		Attention: overview.Attention{
 			LeakedAPIKeys:    []overview.Leaked{{ID: "key_01h455vb4pex5vsknk084sn02w", Name: "Workstations"}},
 			ExpiringAPIKeys:  []overview.Expiring{{ID: "key_1", Name: "Payroll <sync>", ExpiresAt: now().AddDate(0, 0, 12)}},
@@ -55,7 +58,7 @@ func TestDashboardPages(t *testing.T) {
 		{"dashboard_reader", func(w *world) {
 			w.full()
 			w.standing = auth.Permissions{auth.UsersRead}
-			w.dashboard.Logins, w.dashboard.Attention = nil, overview.Attention{}
+			w.dashboard.Logins, w.dashboard.Keys, w.dashboard.Attention = nil, nil, overview.Attention{}
 		}},
 		{"dashboard_nothing", func(w *world) { w.standing = nil }},
 	} {

@@ -1,5 +1,7 @@
 package panel
 
+import "github.com/keyhold/keyhold/internal/room/overview"
+
 const (
 	textDashboardTitle     = "Dashboard"
 	textDashboardBoxes     = "What you can begin with"
@@ -24,7 +26,9 @@ const (
 	textChartNoneFor = "Each day’s sign-ins will be drawn here, with those that were refused or failed."
 
 	textStatusesTitle = "Users by status"
-	textStatusesNone  = "There are no users yet."
+
+	textKeyStatusesTitle = "Security keys by status"
+	textStatusesNone     = "There are no users yet."
 
 	textAttentionTitle = "Needs attention"
 	textAttentionNone  = "Nothing needs your attention."
@@ -95,4 +99,9 @@ func deadText(n int64, more bool) string {
 		text = thousands(int(n)) + " or more mails"
 	}
 	return text + " " + textDeadMessages
+}
+
+// keyKindsText says how many keys there are of each kind.
+func keyKindsText(n overview.SecurityKeys) string {
+	return count(int(n.ByKind.ContactlessCard), "card") + ", " + count(int(n.ByKind.Smartphone), "phone") + ", " + count(int(n.ByKind.FIDO2), "FIDO2 key")
 }

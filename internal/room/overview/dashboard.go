@@ -14,6 +14,7 @@ import (
 type Dashboard struct {
 	People    *People
 	Logins    *LoginTrend
+	Keys      *SecurityKeys // without days
 	Attention Attention
 }
 
@@ -113,6 +114,13 @@ func (s *Service) Dashboard(ctx context.Context, by auth.Caller, zone *time.Loca
 			if out.Logins, err = loginTrend(ctx, t, w, LastDays(loginDays, now, zone)); err != nil {
 				return err
 			}
+		}
+		if can(auth.SecurityKeysRead) {
+			keys, err := countKeys(ctx, t, w)
+			if err != nil {
+				return err
+			}
+			out.Keys = &keys
 		}
 		out.Attention, err = attention(ctx, t, w, can, now)
 		return err
