@@ -34,7 +34,7 @@ export async function takeGuide(browser, folder) {
     await show('dashboard', '/dashboard')
     await page.keyboard.press('Control+k')
     await page.keyboard.type('fi')
-    await page.locator('#palette-found').getByText('Fiona MacLeod').waitFor()
+    await page.locator('#palette-found').getByText('Fiona MacLeod').first().waitFor()
     await take(page, 'palette')
 
     await page.goto('/users')
@@ -117,6 +117,20 @@ export async function takeGuide(browser, folder) {
     await page.getByRole('heading', { name: 'The new token is ready' }).waitFor()
     await show('api-key', key)
     await show('api-keys', '/api-keys')
+
+    await show('security-keys', '/security-keys')
+    await page.goto('/users?q=amara')
+    await page.locator('tbody .kh-rowlink').click()
+    await page.waitForURL('**/users/user_*')
+    const holder = new URL(page.url()).pathname
+    await take(page, 'user-keys')
+    await page.getByRole('link', { name: 'Add Device' }).click()
+    await page.getByRole('heading', { name: /^Add a security key/ }).waitFor()
+    await take(page, 'add-device')
+    await page.goto(`${holder}/access-pass`)
+    await press('Make the pass')
+    await page.locator('[data-kh-source]').waitFor()
+    await take(page, 'access-pass')
   } finally {
     await demo.stop()
   }
