@@ -5,6 +5,7 @@ package auth
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -67,6 +68,25 @@ func (c Caller) Identity() string {
 		return c.Job
 	}
 	return ""
+}
+
+// Network returns the part of an IP address that stands for one customer of a provider,
+// by which tries are counted: /24 of IPv4, /64 of IPv6. What is no address is "unknown".
+func Network(ip string) string {
+	a, err := netip.ParseAddr(ip)
+	if err != nil {
+		return "unknown"
+	}
+	a = a.Unmap().WithZone("")
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return "unknown"
+	}
+	return p.String()
 }
 
 // Permission names one right, as REST and the panel show it.

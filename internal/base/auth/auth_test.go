@@ -106,3 +106,20 @@ func TestCaller(t *testing.T) {
 		t.Errorf("Job() = %+v", j)
 	}
 }
+
+func TestNetwork(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.77":                 "192.0.2.0/24",
+		"::ffff:192.0.2.77":          "192.0.2.0/24",
+		"2001:db8:1:2:3:4:5:6":       "2001:db8:1:2::/64",
+		"fe80::1%eth0":               "fe80::/64",
+		"":                           "unknown",
+		"192.0.2.77, 198.51.100.1":   "unknown",
+		"2001:db8:1:2:ffff::1/128":   "unknown",
+		"2001:db8:1:2:8000:0:0:ffff": "2001:db8:1:2::/64",
+	} {
+		if got := auth.Network(ip); got != want {
+			t.Errorf("Network(%q) = %q, want %q", ip, got, want)
+		}
+	}
+}

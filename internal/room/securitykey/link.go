@@ -2,7 +2,6 @@ package securitykey
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -96,29 +95,11 @@ func (s *Service) open(ctx context.Context, t Tx, by auth.Caller, link secret.By
 // slow returns the fault of a dead link, or another one to a network that has tried too
 // many.
 func slow(ctx context.Context, t Tx, by auth.Caller, f *fault.Error, now time.Time) (*fault.Error, error) {
-	n, since, err := t.CountRate(ctx, "link_network/"+network(by.IP), now, networkWindow)
+	n, since, err := t.CountRate(ctx, "link_network/"+auth.Network(by.IP), now, networkWindow)
 	if err != nil || n <= deadPerNetwork {
 		return f, err
 	}
 	return fault.TooMany("too_many_tries", "Too many links of your network did not work. Try again in a few minutes.", since.Add(networkWindow).Sub(now)), nil
-}
-
-// network returns the part of an address that stands for one customer of a provider.
-func network(ip string) string {
-	a, err := netip.ParseAddr(ip)
-	if err != nil {
-		return "unknown"
-	}
-	a = a.Unmap().WithZone("")
-	bits := 64
-	if a.Is4() {
-		bits = 24
-	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return "unknown"
-	}
-	return p.String()
 }
 
 // OpenLink tells whoever has an activation link what it is for. It spends nothing. A

@@ -365,7 +365,7 @@ func passRejected() *fault.Error {
 
 // The names under which wrong passes are counted.
 func passAddressRate(email string) string { return "access_pass_address/" + email }
-func passNetworkRate(ip string) string    { return "access_pass_network/" + network(ip) }
+func passNetworkRate(ip string) string    { return "access_pass_network/" + auth.Network(ip) }
 
 // OpenByAccessPass opens a session for whoever has a pass of the address, which is
 // folded as the directory folds it: for ten minutes and for keys only by a one-time

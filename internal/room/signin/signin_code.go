@@ -2,7 +2,6 @@ package signin
 
 import (
 	"context"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -66,7 +65,7 @@ func (s *Service) BeginCode(ctx context.Context, by auth.Caller, email string) (
 	var c Code
 	err = s.store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
 		now := s.clock.Now()
-		if f, err := slow(ctx, t, "code_network/"+network(by.IP), codesPerNetwork, networkWindow, now); f != nil || err != nil {
+		if f, err := slow(ctx, t, "code_network/"+auth.Network(by.IP), codesPerNetwork, networkWindow, now); f != nil || err != nil {
 			return f, err
 		}
 		asked, _, err := t.CountRate(ctx, "code_address/"+email, now, addressWindow)
@@ -222,25 +221,6 @@ func slow(ctx context.Context, t Tx, name string, limit int64, window time.Durat
 		return nil, err
 	}
 	return fault.TooMany("too_many_tries", "Too many people of your network are signing in at once. Try again in a few minutes.", since.Add(window).Sub(now)), nil
-}
-
-// network returns the part of an address that stands for one customer of a
-// provider: tries are counted by it.
-func network(ip string) string {
-	a, err := netip.ParseAddr(ip)
-	if err != nil {
-		return "unknown"
-	}
-	a = a.Unmap().WithZone("")
-	bits := 64
-	if a.Is4() {
-		bits = 24
-	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return "unknown"
-	}
-	return p.String()
 }
 
 // maxAddress bounds an e-mail address, in bytes (RFC 5321 §4.5.3.1.3).

@@ -220,7 +220,7 @@ func registrar(by auth.Caller, p Person, k Passkey) activity.Party {
 // network that asks too often is answered a TooMany fault.
 func (s *Service) BeginSignIn(ctx context.Context, by auth.Caller) (Challenge, error) {
 	return s.beginAssertion(ctx, Ceremony{Purpose: PurposeSignIn}, func(ctx context.Context, t Tx, now time.Time) (*fault.Error, error) {
-		return slow(ctx, t, "sign_in_network/"+network(by.IP), signInsPerNet, networkWindow, now)
+		return slow(ctx, t, "sign_in_network/"+auth.Network(by.IP), signInsPerNet, networkWindow, now)
 	})
 }
 
