@@ -224,6 +224,7 @@ const (
 	KeyPINSet    = "pin_set"    // by an administrator, who got it to hand over
 	KeyPINChange = "pin_change" // by the holder
 	KeyPINLocked = "pin_locked" // too many wrong tries
+	KeyPinless   = "pinless"    // it needs no PIN from now on
 	KeyUnused    = "unused"     // it is suspended at Until unless it is used
 	KeyLost      = "lost"       // to administrators: the holder reported it
 	KeyWaits     = "waits"      // to administrators: the holder did their part

@@ -96,7 +96,7 @@ func notice(did, kind string, at int64) outbox.SecurityKeyNotice {
 func notices() []string {
 	return []string{
 		outbox.KeyActivated, outbox.KeySuspended, outbox.KeyResumed, outbox.KeyDeleted, outbox.KeyPINSet, outbox.KeyPINChange, outbox.KeyPINLocked, outbox.KeyUnused,
-		outbox.KeyLost, outbox.KeyWaits,
+		outbox.KeyLost, outbox.KeyWaits, outbox.KeyPinless,
 	}
 }
 

@@ -147,6 +147,11 @@ func noticeTexts(p outbox.SecurityKeyNotice, workspace string) letter {
 			Subject: "The PIN of your " + kind + " was changed", Lead: "The PIN of your " + kind + in + " was changed in the app.",
 			Advice: "If this was you, there is nothing to do. If it was not, report the " + kind + " lost in the app, or tell an administrator of " + workspace + " at once.",
 		}
+	case outbox.KeyPinless:
+		return letter{
+			Subject: "Your " + kind + " needs no PIN any more", Lead: "Your " + kind + in + " opens without a PIN from now on: whoever has it can use it.",
+			Advice: "If you lose it, report it lost in the app at once. If you want a PIN, ask an administrator of " + workspace + " to reset it.",
+		}
 	case outbox.KeyPINLocked:
 		return letter{
 			Subject: "The PIN of your " + kind + " is locked", Lead: "A wrong PIN was given too often for your " + kind + in + ". No PIN is taken any more until it is reset.",

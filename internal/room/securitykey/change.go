@@ -33,7 +33,13 @@ func (s *Service) Update(ctx context.Context, by auth.Caller, k id.SecurityKey, 
 			return next, f, nil
 		}
 		next.Revision++
-		return next, nil, a.write(ctx, next, strings.Join(changed, ", "))
+		if err := a.write(ctx, next, strings.Join(changed, ", ")); err != nil {
+			return SecurityKey{}, nil, err
+		}
+		if next.Verification == Pinless && a.old.Verification != Pinless {
+			err = a.tell(ctx, outbox.KeyPinless, next)
+		}
+		return next, nil, err
 	})
 }
 

@@ -556,6 +556,7 @@ func TestUpdate_verification(t *testing.T) {
 	if err != nil || got.Verification != pinless || len(got.PIN.Verifier) != 0 {
 		t.Errorf("Update() = %+v (%v), want no PIN any more", got, err)
 	}
+	h.told(t, "pinless ada@example.org")
 	_, err = h.Update(t.Context(), h.by, card.ID, securitykey.Change{Verification: &byPIN}, 0)
 	refused(t, err, "pin_needed")
 	issued, err := h.ResetPIN(t.Context(), h.by, card.ID, securitykey.Reset{Delivery: securitykey.DeliverResponse})
