@@ -149,8 +149,8 @@ func securityKeyLinks(v visit, link func(name, to, icon string) navLink) []navLi
 		Icon   string
 	}{
 		{Name: textNavKeysNew, Status: securitykey.New, Icon: "circle-plus"},
-		{Name: textNavKeysPending, Status: securitykey.Pending, Icon: "hourglass"},
 		{Name: textNavKeysActive, Status: securitykey.Active, Icon: "circle-check"},
+		{Name: textNavKeysPending, Status: securitykey.Pending, Icon: "hourglass"},
 		{Name: textNavKeysSuspended, Status: securitykey.Suspended, Icon: "ban"},
 		{Name: textNavKeysAll, Icon: "cards"},
 	} {

@@ -782,6 +782,34 @@ func codes(all []securitykey.Outcome) []string {
 	return out
 }
 
+// The methods whose action is that of another one above.
+func TestMethods_refuseStrangersAlike(t *testing.T) {
+	h := newHouse(t)
+	k := h.create(t, now(number)).Key.ID
+	for action, m := range map[string]struct {
+		need auth.Permission
+		call func(by auth.Caller) error
+	}{
+		"security_key.suspend": {auth.SecurityKeysWrite, func(by auth.Caller) error { _, err := h.Suspend(t.Context(), by, k); return err }},
+		"security_key.resume": {auth.SecurityKeysWrite, func(by auth.Caller) error {
+			_, err := h.ActivateMany(t.Context(), by, []id.SecurityKey{k})
+			return err
+		}},
+		"security_key.delete": {auth.SecurityKeysWrite, func(by auth.Caller) error {
+			_, err := h.DeleteMany(t.Context(), by, []id.SecurityKey{k})
+			return err
+		}},
+		"workspace.security_keys": {auth.WorkspaceRead, func(by auth.Caller) error { _, err := h.Settings(t.Context(), by); return err }},
+	} {
+		t.Run(action, func(t *testing.T) {
+			storetest.Strangers(t, h.Database, h.w, storetest.Stranger{Action: action, Need: m.need, Call: m.call})
+		})
+	}
+	if got := h.find(t, k); got.Shown() != securitykey.Active {
+		t.Errorf("strangers made the card %s", got.Shown())
+	}
+}
+
 func TestMethods_refuseStrangers(t *testing.T) {
 	h := newHouse(t)
 	k := h.create(t, now(number)).Key.ID
