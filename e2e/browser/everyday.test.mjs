@@ -338,7 +338,7 @@ test('who looks after keys does not become owner', async () => {
   await press('Sign in with a passkey', window)
   await window.waitForURL('**/dashboard')
   const nav = window.getByRole('navigation', { name: 'Main navigation' })
-  assert.deepEqual((await nav.locator('li').allInnerTexts()).map((name) => name.trim()), ['Dashboard', 'All users', 'Groups', 'New', 'Pending', 'Active', 'Suspended', 'All', 'Activities'])
+  assert.deepEqual((await nav.locator('li').allInnerTexts()).map((name) => name.trim()), ['Dashboard', 'All users', 'Groups', 'New', 'Active', 'Pending', 'Suspended', 'All', 'Activities'])
 
   // The owner's e-mail, by which a code would come.
   const beyond = 'This user holds permissions that you lack'
