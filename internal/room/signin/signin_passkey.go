@@ -162,7 +162,6 @@ func (r *RelyingParty) CheckRegistration(c Ceremony, p Person, response []byte, 
 type Make struct {
 	AAGUID      string // of its model: a UUID in lower case; empty if it tells none
 	Attestation string // the format of its attestation: "none", "packed", …
-	Transports  []string
 }
 
 // Make returns what the passkey's authenticator told of itself. Only an attestation
@@ -175,9 +174,6 @@ func (p Passkey) Make() (Make, error) {
 	m := Make{Attestation: c.AttestationFormat}
 	if u := c.Authenticator.AAGUID; len(u) == 16 && !bytes.Equal(u, make([]byte, 16)) {
 		m.AAGUID = fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
-	}
-	for _, transport := range c.Transport {
-		m.Transports = append(m.Transports, string(transport))
 	}
 	return m, nil
 }
