@@ -58,8 +58,9 @@ func (t *Tx) UseCode(ctx context.Context, c id.Code, now, provedAfter time.Time)
 		UPDATE signin_code SET used_at = $2 WHERE id = $1 AND used_at = 0 AND proved_at > $3`, c, millis(now), millis(provedAfter))
 }
 
-// rateMemory is how long a count of tries is kept: longer than any window.
-const rateMemory = 24 * time.Hour
+// rateMemory is how long a count of tries is kept: longer than any window, of which the
+// longest is the life of an activation link (three days).
+const rateMemory = 4 * 24 * time.Hour
 
 // CountRate satisfies signin.Tx. The count is made or raised in one statement, so
 // that tries at once are all counted.

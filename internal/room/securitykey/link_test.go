@@ -294,6 +294,21 @@ func TestLinks_slowDownWhoGuesses(t *testing.T) {
 	}
 }
 
+// Wrong cards count as long as the link is good, however long somebody waits between.
+func TestActivateCard_triesLastAsLongAsTheLink(t *testing.T) {
+	h := newHouse(t)
+	link := h.link(t, h.create(t, named()).Key.ID)
+	for i := range 5 {
+		if i > 0 {
+			h.clock.Advance(securitykey.LinkLifetime/5 + time.Minute)
+		}
+		_, err := h.ActivateCard(t.Context(), nobody(), link, securitykey.CardActivation{Number: "AABBCCDD", PIN: secret.FromString("pin-1-x")})
+		refused(t, err, "card_mismatch")
+	}
+	_, err := h.OpenLink(t.Context(), nobody(), link)
+	refused(t, err, "activation_not_found")
+}
+
 func TestActivateCard_fewTries(t *testing.T) {
 	h := newHouse(t)
 	taken := h.create(t, now("AABBCCDD")).Key
