@@ -121,8 +121,8 @@ func (c *checker) checkClock(p *pkg, f *file) {
 // unit returns the folder whose packages are one: a package with its subpackages.
 func unit(dir string) string {
 	parts := strings.Split(dir, "/")
-	n := 2 // cmd/x, internal/app, internal/store
-	if len(parts) > 2 && !slices.Contains([]string{"app", "store", "arch"}, parts[1]) {
+	n := 2 // cmd/x, internal/app, internal/store, internal/door
+	if len(parts) > 2 && !slices.Contains([]string{"app", "store", "arch", "door", "agent"}, parts[1]) {
 		n = 3 // internal/room/x
 	}
 	return strings.Join(parts[:min(n, len(parts))], "/")

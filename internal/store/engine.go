@@ -15,6 +15,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/tx"
+	"github.com/keyhold/keyhold/internal/ledger/signal"
 )
 
 // statements is where SQL runs: a connection of SQLite inside a transaction, or a
@@ -30,8 +31,12 @@ type statements interface {
 type Tx struct {
 	s        statements
 	postgres bool
-	withdrew bool // its Write waits until what is withdrawn is over
+	withdrew bool           // its Write waits until what is withdrawn is over
+	signals  []signal.Topic // sent after the commit
 }
+
+// Signal satisfies signal.Tx.
+func (t *Tx) Signal(topics ...signal.Topic) { t.signals = append(t.signals, topics...) }
 
 // exec runs a statement and returns how many rows it touched.
 func (t *Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/tx"
+	"github.com/keyhold/keyhold/internal/ledger/signal"
 	"github.com/keyhold/keyhold/internal/store/migrations"
 )
 
@@ -36,6 +37,9 @@ type postgresEngine struct {
 	slots  chan struct{}
 	ending sync.Once
 	ended  chan struct{} // closed when the store begins to close
+	// signals are topics that wait to be sent; sending is whoever sends them.
+	signals chan signal.Topic
+	sending sync.WaitGroup
 }
 
 func openPostgres(ctx context.Context, url string) (*postgresEngine, error) {
@@ -65,7 +69,11 @@ func openPostgres(ctx context.Context, url string) (*postgresEngine, error) {
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connecting to PostgreSQL at %s: %w", config.Host, err), db.Close())
 	}
-	return &postgresEngine{db: db, config: config, slots: make(chan struct{}, postgresConnections), ended: make(chan struct{})}, nil
+	e := &postgresEngine{
+		db: db, config: config, slots: make(chan struct{}, postgresConnections), ended: make(chan struct{}), signals: make(chan signal.Topic, signalQueue),
+	}
+	e.sending.Go(e.sendSignals)
+	return e, nil
 }
 
 // enter waits for the right to run one transaction; who got it calls leave.
@@ -205,27 +213,8 @@ func (e *postgresEngine) signal(ctx context.Context) error {
 	return err
 }
 
-// listen has a connection of its own: it waits on it.
-func (e *postgresEngine) listen(ctx context.Context, heard func()) (err error) {
-	c, err := pgx.ConnectConfig(ctx, e.config.Copy())
-	if err != nil {
-		return fmt.Errorf("connecting to listen: %w", err)
-	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		err = errors.Join(err, c.Close(closing))
-	}()
-	if _, err := c.Exec(ctx, "LISTEN "+channel); err != nil {
-		return fmt.Errorf("listening: %w", err)
-	}
-	heard() // what was said before is not told again
-	for {
-		if _, err := c.WaitForNotification(ctx); err != nil {
-			return fmt.Errorf("listening: %w", err)
-		}
-		heard()
-	}
+func (e *postgresEngine) listen(ctx context.Context, heard func()) error {
+	return e.await(ctx, channel, heard, func(string) { heard() })
 }
 
 func (e *postgresEngine) name() string { return "postgres" }
@@ -234,6 +223,7 @@ func (e *postgresEngine) close() error {
 	var err error
 	e.ending.Do(func() {
 		close(e.ended)
+		e.sending.Wait()
 		for range cap(e.slots) {
 			e.slots <- struct{}{} // whoever was under way leaves first
 		}

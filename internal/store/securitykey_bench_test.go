@@ -31,7 +31,7 @@ func cardOf(u directory.User, i int) securitykey.SecurityKey {
 	at := storetest.Start().Add(time.Duration(i) * time.Minute)
 	k := securitykey.SecurityKey{
 		ID: id.New[id.KindSecurityKey](at), Workspace: u.Workspace, User: u.ID, Kind: securitykey.ContactlessCard, Name: "Staff badge", Life: securitykey.Active,
-		Verification: securitykey.ByPIN, Card: securitykey.Card{Type: securitykey.CardUID, Digest: fmt.Sprintf("%064x", i), Named: true},
+		Verification: securitykey.ByPIN, Card: securitykey.Card{Type: "uid", Digest: fmt.Sprintf("%064x", i), Named: true},
 		CreatedAt: at, ActivatedAt: at, LastActivityAt: at, Revision: 1, Holder: securitykey.Holder{Name: u.Name(), Email: u.Email},
 	}
 	switch i % 30 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/tx"
+	"github.com/keyhold/keyhold/internal/ledger/signal"
 	"github.com/keyhold/keyhold/internal/store/migrations"
 )
 
@@ -359,6 +360,13 @@ func (e *sqliteEngine) ping(ctx context.Context) error {
 }
 
 func (*sqliteEngine) signal(context.Context) error { return nil }
+
+func (*sqliteEngine) notify([]signal.Topic) {}
+
+func (*sqliteEngine) hear(ctx context.Context, _ func(signal.Topic), _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
 
 func (*sqliteEngine) listen(ctx context.Context, _ func()) error {
 	<-ctx.Done()

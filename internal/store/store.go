@@ -14,17 +14,23 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/tx"
+	"github.com/keyhold/keyhold/internal/ledger/signal"
 )
 
 // Store is an open database. It is safe for use by several goroutines.
 type Store struct {
 	e      engine
 	settle func(context.Context) error // nil where nobody keeps answers in memory
+	hub    *signal.Hub                 // nil where nobody listens
 }
 
 // SettleBy sets what every writing transaction that withdraws something waits for
 // after its commit (lease.Holder.Settle). Set it before the store is used.
 func (s *Store) SettleBy(settle func(context.Context) error) { s.settle = settle }
+
+// TellSignalsTo sets who hears the signals of writing transactions in this process. Set it
+// before the store is used.
+func (s *Store) TellSignalsTo(hub *signal.Hub) { s.hub = hub }
 
 // engine runs transactions: sqlite or postgres.
 type engine interface {
@@ -36,7 +42,12 @@ type engine interface {
 	close() error
 	name() string
 	signal(ctx context.Context) error
+	// notify sends topics to the other servers on the same database, soon.
+	notify(topics []signal.Topic)
 	listen(ctx context.Context, heard func()) error
+	// hear calls told for topics that other servers sent, and missed whenever some may
+	// have been lost.
+	hear(ctx context.Context, told func(signal.Topic), missed func()) error
 }
 
 // ErrClosed is returned for work that reaches the store after Close.
@@ -111,6 +122,13 @@ func (s *Store) Signal(ctx context.Context) error { return s.e.signal(ctx) }
 // it is called again.
 func (s *Store) Listen(ctx context.Context, heard func()) error { return s.e.listen(ctx, heard) }
 
+// Hear hands the signals of other servers on the same database to the hub until ctx ends
+// or the connection fails: then it returns the error, and signals are lost until it is
+// called again. Where one server alone may use the database, it waits for ctx.
+func (s *Store) Hear(ctx context.Context) error {
+	return s.e.hear(ctx, func(t signal.Topic) { s.hub.Publish(t) }, s.hub.PublishAll)
+}
+
 // Engine returns the engine's name: "sqlite" or "postgres".
 func (s *Store) Engine() string { return s.e.name() }
 
@@ -138,11 +156,16 @@ func as[T any](t *Tx) T {
 
 func (r runner[T]) Write(ctx context.Context, fn tx.Func[T]) error {
 	withdrew := false
+	var signals []signal.Topic
 	err := r.s.e.write(ctx, func(ctx context.Context, t *Tx) (*fault.Error, error) {
 		f, err := fn(ctx, as[T](t))
-		withdrew = t.withdrew
+		withdrew, signals = t.withdrew, t.signals
 		return f, err
 	})
+	if _, committed := fault.As(err); len(signals) > 0 && r.s.hub != nil && (err == nil || committed) {
+		r.s.hub.Publish(signals...)
+		r.s.e.notify(signals)
+	}
 	if withdrew && r.s.settle != nil {
 		if end := r.s.settle(ctx); end != nil && err == nil {
 			err = fmt.Errorf("%w: it is done, but was not waited for: %w", tx.ErrUnavailable, end)

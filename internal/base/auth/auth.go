@@ -23,12 +23,14 @@ const (
 	Administrator Kind = "administrator" // a person at the panel
 	User          Kind = "user"          // a person in the app, who may see what is their own
 	APIKey        Kind = "api_key"
+	Lock          Kind = "lock" // a door's controller, on its own link only
 	System        Kind = "system"
 )
 
 // Caller is who asks. Which ids are set depends on Kind: an Administrator has
 // User, Administrator and Session; a User has User and Session; an APIKey has
-// APIKey; a System caller has Job.
+// APIKey; a Lock
+// has Lock and, as its Token, the serial number of its certificate; a System caller has Job.
 type Caller struct {
 	Kind          Kind
 	Workspace     id.Workspace // zero for Anonymous, and for a System job over all workspaces
@@ -36,6 +38,7 @@ type Caller struct {
 	Administrator id.Administrator
 	Session       id.Session
 	APIKey        id.APIKey
+	Lock          id.Lock
 	Token         string // the public id of the token that an APIKey showed; "" for the key as such
 	Job           string // what a System caller is: "command line", "demo", …
 	Name          string // for activities: the person's or the key's name
@@ -64,6 +67,8 @@ func (c Caller) Identity() string {
 		return string(c.User)
 	case APIKey:
 		return string(c.APIKey)
+	case Lock:
+		return string(c.Lock)
 	case System:
 		return c.Job
 	}
@@ -94,14 +99,20 @@ type Permission string
 
 // The permissions. Signed means no permission beyond being accepted as a caller
 // of the workspace; OwnKeys the same for what sessions may do that are for keys
-// only (Standing.KeysOnly). Neither is ever granted by name.
+// only (Standing.KeysOnly); LockLink is what a door's controller may do and nobody else.
+// None of them is ever granted by name.
 const (
 	Signed              Permission = ""
 	OwnKeys             Permission = "own_keys"
+	LockLink            Permission = "lock_link"
 	UsersRead           Permission = "users.read"
 	UsersWrite          Permission = "users.write"
 	AdministratorsRead  Permission = "administrators.read"
 	AdministratorsWrite Permission = "administrators.write"
+	DigitalKeysRead     Permission = "digital_keys.read"
+	DigitalKeysWrite    Permission = "digital_keys.write"
+	LocksRead           Permission = "locks.read"
+	LocksWrite          Permission = "locks.write"
 	SecurityKeysRead    Permission = "security_keys.read"
 	SecurityKeysWrite   Permission = "security_keys.write"
 	ActivitiesRead      Permission = "activities.read"
@@ -119,7 +130,8 @@ type Permissions []Permission
 // All returns every permission there is.
 func All() Permissions {
 	return Permissions{
-		ActivitiesRead, AdministratorsRead, AdministratorsWrite, APIKeysRead, APIKeysWrite, SecurityKeysRead, SecurityKeysWrite, UsersRead, UsersWrite, WorkspaceRead, WorkspaceWrite,
+		ActivitiesRead, AdministratorsRead, AdministratorsWrite, APIKeysRead, APIKeysWrite, DigitalKeysRead, DigitalKeysWrite, LocksRead, LocksWrite,
+		SecurityKeysRead, SecurityKeysWrite, UsersRead, UsersWrite, WorkspaceRead, WorkspaceWrite,
 	}
 }
 
@@ -139,7 +151,7 @@ func Presets() []Preset {
 	}
 	return []Preset{
 		{Name: "key_administrator", Permissions: Permissions{ActivitiesRead, SecurityKeysRead, SecurityKeysWrite, UsersRead, UsersWrite}},
-		{Name: "account_manager", Permissions: Permissions{UsersRead, UsersWrite}},
+		{Name: "account_manager", Permissions: Permissions{DigitalKeysRead, DigitalKeysWrite, LocksRead, LocksWrite, UsersRead, UsersWrite}},
 		{Name: "auditor", Permissions: reads},
 	}
 }
@@ -159,9 +171,10 @@ func ParsePermissions(names []string) (set Permissions, unknown string, ok bool)
 	return slices.Compact(set), "", true
 }
 
-// Has says whether p is in the set; Signed and OwnKeys are in every set.
+// Has says whether p is in the set; Signed, OwnKeys and LockLink are in every set (Check
+// asks for more).
 func (s Permissions) Has(p Permission) bool {
-	return p == Signed || p == OwnKeys || slices.Contains(s, p)
+	return p == Signed || p == OwnKeys || p == LockLink || slices.Contains(s, p)
 }
 
 // Covers says whether every permission of other is in s.
@@ -237,6 +250,9 @@ type StandingReader interface {
 func Check(by Caller, s Standing, need Permission) *fault.Error {
 	if by.Kind == Anonymous || by.Kind == "" || !s.Active {
 		return fault.Unauthenticated()
+	}
+	if (by.Kind == Lock) != (need == LockLink) {
+		return fault.Forbidden("lock_only", "Only a door's controller does this, and it does nothing else.")
 	}
 	if s.KeysOnly && need != OwnKeys {
 		return fault.Forbidden("keys_only", "You signed in with a one-time pass: it lets you set up your keys, and nothing else.")

@@ -34,6 +34,10 @@ type (
 	KindSecurityKey   struct{}
 	KindAccessPass    struct{}
 	KindActivation    struct{}
+	KindLock          struct{}
+	KindDigitalKey    struct{}
+	KindLockCommand   struct{}
+	KindLockEvent     struct{}
 
 	Workspace     = ID[KindWorkspace]
 	User          = ID[KindUser]
@@ -50,6 +54,10 @@ type (
 	SecurityKey   = ID[KindSecurityKey]
 	AccessPass    = ID[KindAccessPass]
 	Activation    = ID[KindActivation]
+	Lock          = ID[KindLock]
+	DigitalKey    = ID[KindDigitalKey]
+	LockCommand   = ID[KindLockCommand]
+	LockEvent     = ID[KindLockEvent]
 )
 
 func (KindWorkspace) prefix() string     { return "ws" }
@@ -67,6 +75,10 @@ func (KindCode) prefix() string          { return "code" }
 func (KindSecurityKey) prefix() string   { return "sk" }
 func (KindAccessPass) prefix() string    { return "tap" }
 func (KindActivation) prefix() string    { return "acn" }
+func (KindLock) prefix() string          { return "lock" }
+func (KindDigitalKey) prefix() string    { return "dk" }
+func (KindLockCommand) prefix() string   { return "cmd" }
+func (KindLockEvent) prefix() string     { return "evt" }
 
 // alphabet is Crockford's base32 in lower case, as TypeID fixes it.
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -13,7 +13,9 @@ import (
 	"hash/crc32"
 	"math"
 	"strings"
+	"time"
 
+	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/secret"
 )
 
@@ -240,3 +242,45 @@ func isBase62(s string) bool {
 	}
 	return true
 }
+
+// Enrolment is what a door's controller enrols with, once:
+// khe_<lock>_<secret>_<base64url of the SHA-256 of the workspace's lock root key>. The
+// digest lets the controller know the server's answer from everybody else's.
+type Enrolment struct {
+	Lock   id.Lock
+	Root   [sha256.Size]byte
+	secret string
+}
+
+const enrolmentHead = "khe_"
+
+// NewEnrolment returns a new token for the lock with 190 bits of randomness.
+func NewEnrolment(lock id.Lock, root [sha256.Size]byte) Enrolment {
+	return Enrolment{Lock: lock, Root: root, secret: random(secretLen)}
+}
+
+// ParseEnrolment reads an enrolment's token. It returns false for anything else.
+func ParseEnrolment(s string) (Enrolment, bool) {
+	const rootLen = 43 // of 32 bytes in base64url
+	lockLen := len(string(id.New[id.KindLock](time.UnixMilli(0))))
+	if len(s) != len(enrolmentHead)+lockLen+1+secretLen+1+rootLen || !strings.HasPrefix(s, enrolmentHead) {
+		return Enrolment{}, false
+	}
+	rest := s[len(enrolmentHead):]
+	lock, ok := id.Parse[id.KindLock](rest[:lockLen])
+	mid, tail := rest[lockLen:lockLen+1+secretLen+1], rest[lockLen+1+secretLen+1:]
+	part := mid[1 : 1+secretLen]
+	root, err := base64.RawURLEncoding.Strict().DecodeString(tail)
+	if !ok || mid[0] != '_' || mid[1+secretLen] != '_' || !isBase62(part) || err != nil {
+		return Enrolment{}, false
+	}
+	return Enrolment{Lock: lock, Root: [sha256.Size]byte(root), secret: part}, true
+}
+
+// Secret returns the whole token, the secret that is shown once.
+func (e Enrolment) Secret() secret.Bytes {
+	return secret.FromString(enrolmentHead + string(e.Lock) + "_" + e.secret + "_" + base64.RawURLEncoding.EncodeToString(e.Root[:]))
+}
+
+// Digest returns SHA-256 of the whole token: what is stored.
+func (e Enrolment) Digest() []byte { return Digest(e.Secret()) }

@@ -238,7 +238,7 @@ func (w *world) cards4() {
 	w.cards = []securitykey.SecurityKey{
 		{
 			ID: badgeKey, User: grace, Kind: securitykey.ContactlessCard, Name: "Badge <1>", Model: "DESFire EV3", Life: securitykey.Active, Verification: securitykey.ByPIN, Revision: 4,
-			Card: securitykey.Card{Type: securitykey.CardUID, Digest: "aa"}, PIN: securitykey.PIN{Verifier: []byte{1}, SetAt: now().AddDate(0, 0, -3), MustChange: true},
+			Card: securitykey.Card{Type: "uid", Digest: "aa"}, PIN: securitykey.PIN{Verifier: []byte{1}, SetAt: now().AddDate(0, 0, -3), MustChange: true},
 			Total: 1, CreatedAt: now().AddDate(0, 0, -80), ActivatedAt: now().AddDate(0, 0, -79), LastActivityAt: now().Add(-time.Hour), Holder: holder,
 		},
 		{
@@ -251,7 +251,7 @@ func (w *world) cards4() {
 		},
 		{
 			ID: spareKey, User: ada, Kind: securitykey.ContactlessCard, Name: "Spare", Life: securitykey.Pending, ToConfirm: true, Verification: securitykey.Pinless, Revision: 2,
-			Card: securitykey.Card{Type: securitykey.CardUID, Digest: "bb", Named: true}, CreatedAt: now().Add(-time.Hour), Holder: securitykey.Holder{Name: "Ada Lovelace", Email: "ada@example.com"},
+			Card: securitykey.Card{Type: "uid", Digest: "bb", Named: true}, CreatedAt: now().Add(-time.Hour), Holder: securitykey.Holder{Name: "Ada Lovelace", Email: "ada@example.com"},
 		},
 	}
 	w.cardRules = securitykey.Settings{

@@ -105,7 +105,7 @@ func presetText(name string) (label, help string) {
 	case "key_administrator":
 		return "Key administrator", "Looks after users and their keys, and reads what happened."
 	case "account_manager":
-		return "Account manager", "Looks after users."
+		return "Account manager", "Looks after users, smart locks and digital keys."
 	case "auditor":
 		return "Auditor", "Reads everything, changes nothing."
 	}

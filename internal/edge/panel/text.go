@@ -316,6 +316,14 @@ func permissionLabel(p auth.Permission) (label, help string) {
 		return "Change settings", "Change the settings of the workspace."
 	case auth.SecurityKeysRead:
 		return "Read security keys", "List and find security keys, never their PINs."
+	case auth.DigitalKeysRead:
+		return "Read digital keys", "See who may open which lock, when and how."
+	case auth.DigitalKeysWrite:
+		return "Change digital keys", "Create, change and cancel digital keys, with their PINs and cards."
+	case auth.LocksRead:
+		return "Read smart locks", "See their state, and every opening and refusal at the doors."
+	case auth.LocksWrite:
+		return "Change smart locks", "Register, enrol and change smart locks, and open doors at once."
 	case auth.SecurityKeysWrite:
 		return "Change security keys", "Create, activate, suspend, reset and delete security keys, and issue temporary access passes."
 	case auth.ActivitiesRead:

@@ -1,6 +1,7 @@
 package securitykey
 
 import (
+	"github.com/keyhold/keyhold/internal/base/card"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/secret"
 )
@@ -14,7 +15,7 @@ func CheckPIN(r PINRules, pin string, o Owner) []fault.Field {
 func GeneratePIN(r PINRules, o Owner) string { return r.generate(o).ExposeString() }
 
 func CardNumber(typed string) (string, bool) {
-	number, ok := cardNumber(typed)
+	number, ok := card.Parse(typed)
 	return number.ExposeString(), ok
 }
 

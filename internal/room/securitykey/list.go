@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/card"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
@@ -62,7 +63,7 @@ func (s *Service) List(ctx context.Context, by auth.Caller, text string, q Query
 
 // digestOf returns the hash of a text that is a card's number, else "".
 func (s *Service) digestOf(ctx context.Context, w id.Workspace, text string) (string, error) {
-	number, ok := cardNumber(text)
+	number, ok := card.Parse(text)
 	if !ok || w == "" {
 		return "", nil
 	}

@@ -51,10 +51,6 @@ const (
 	ByPhone Verification = "phone"
 )
 
-// CardUID is the type of a card's number: the card's UID in hex, upper case, 4, 7 or
-// 10 bytes in the reader's order.
-const CardUID = "uid"
-
 // Secrets are a workspace's secrets that this room works with.
 type Secrets struct {
 	CardKey secret.Bytes // key of the hash by which a card's number is looked up
@@ -111,7 +107,7 @@ type Holder struct {
 
 // Card is a contactless card's number as it is stored. The zero Card is none.
 type Card struct {
-	Type   string // CardUID
+	Type   string // card.UID
 	Digest string // keyed hash of the number, in hex, for looking it up
 	Sealed []byte // the number, to be shown to administrators
 	Named  bool   // an administrator named the number, not the holder
@@ -209,7 +205,7 @@ type NewKey struct {
 	Name         string // empty for the kind's name
 	Model        string
 	Activation   Activation
-	CardType     string // empty for CardUID, if there is a number
+	CardType     string // empty for card.UID, if there is a number
 	CardNumber   string // as it was typed or read; empty for none
 	Verification Verification
 	Proximity    bool
