@@ -12,6 +12,7 @@ import (
 	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
+	"github.com/keyhold/keyhold/internal/room/smartlock"
 )
 
 // One struct is the storage of every room.
@@ -20,6 +21,7 @@ var (
 	_ signin.Tx         = (*Tx)(nil)
 	_ securitykey.Tx    = (*Tx)(nil)
 	_ apikey.Tx         = (*Tx)(nil)
+	_ smartlock.Tx      = (*Tx)(nil)
 	_ join.Tx           = (*Tx)(nil)
 	_ leave.Tx          = (*Tx)(nil)
 	_ overview.Tx       = (*Tx)(nil)
