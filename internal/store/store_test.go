@@ -8,6 +8,7 @@ import (
 	"github.com/keyhold/keyhold/internal/out/checkpoint"
 	"github.com/keyhold/keyhold/internal/out/sequencer"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
@@ -19,6 +20,7 @@ var (
 	_ directory.Tx      = (*Tx)(nil)
 	_ signin.Tx         = (*Tx)(nil)
 	_ securitykey.Tx    = (*Tx)(nil)
+	_ digitalkey.Tx     = (*Tx)(nil)
 	_ apikey.Tx         = (*Tx)(nil)
 	_ join.Tx           = (*Tx)(nil)
 	_ leave.Tx          = (*Tx)(nil)
