@@ -99,7 +99,10 @@ func (t *Tx) UpdateUser(ctx context.Context, u directory.User) error {
 	if err := t.replaceTerms(ctx, u.Workspace, "user", string(u.ID), directory.Terms(u)); err != nil {
 		return err
 	}
-	return t.retermSecurityKeysOf(ctx, u.Workspace, u.ID)
+	if err := t.retermSecurityKeysOf(ctx, u.Workspace, u.ID); err != nil {
+		return err
+	}
+	return t.retermDigitalKeysOf(ctx, u.Workspace, u.ID)
 }
 
 // FindUser satisfies directory.Tx.

@@ -27,6 +27,11 @@ func (t *Tx) Text(ctx context.Context, query string, args ...any) (string, error
 	return s, err
 }
 
+// Must runs a statement that has to touch exactly one row.
+func (t *Tx) Must(ctx context.Context, query string, args ...any) error {
+	return t.must(ctx, query, args...)
+}
+
 // PostTerms writes the postings that are missing, as the step that brings them does.
 func PostTerms(ctx context.Context, s *Store) error { return s.postTerms(ctx) }
 

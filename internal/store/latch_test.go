@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
@@ -22,6 +23,7 @@ import (
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
@@ -48,6 +50,7 @@ func latchRaces() []latchRace {
 		{"an owner stays an administrator", "/owners", raceLastOwnerRemoved},
 		{"a passkey of an administrator stays", "/passkeys", raceLastPasskey},
 		{"one holder of a card", "/cards", raceCard},
+		{"one holder of a PIN at a door", "/pins", racePIN},
 	}
 }
 
@@ -184,6 +187,7 @@ type (
 	signinUnlatched    struct{ signin.Tx }
 	apikeyUnlatched    struct{ apikey.Tx }
 	keyUnlatched       struct{ securitykey.Tx }
+	doorUnlatched      struct{ digitalkey.Tx }
 )
 
 func (directoryUnlatched) Latch(context.Context, string) error { return nil }
@@ -192,6 +196,33 @@ func (leaveUnlatched) Latch(context.Context, string) error     { return nil }
 func (signinUnlatched) Latch(context.Context, string) error    { return nil }
 func (apikeyUnlatched) Latch(context.Context, string) error    { return nil }
 func (keyUnlatched) Latch(context.Context, string) error       { return nil }
+
+func (doorUnlatched) Latch(context.Context, string) error { return nil }
+
+// racePIN lets two managers choose the same PIN for the same door.
+func racePIN(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error {
+	run := store.For[digitalkey.Tx](s)
+	if !latched {
+		run = unlatched[digitalkey.Tx]{run, func(t digitalkey.Tx) digitalkey.Tx { return doorUnlatched{t} }}
+	}
+	secrets := storetest.KeySecrets(t)
+	room := digitalkey.NewService(digitalkey.Config{Store: run, Clock: clock.NewManual(storetest.Start()), Sealing: secrets})
+	w := storetest.Workspace(t, s)
+	door, query, args := storetest.DoorRow(t, w, "Gate", secrets, true)
+	storetest.Write(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.Must(ctx, query, args...) })
+	var out [2]func() error
+	for i, name := range []string{"ada", "bob"} {
+		u := storetest.User(t, s, w, name)
+		out[i] = func() error {
+			_, err := room.Create(t.Context(), auth.Job(w, "race"), digitalkey.NewKey{
+				Locks: []id.Lock{door}, User: u.ID, Types: []digitalkey.Type{digitalkey.PIN}, PIN: secret.FromString("835296"),
+				Span: digitalkey.Span{StartsAt: storetest.Start(), ExpiresAt: storetest.Start().Add(time.Hour)},
+			})
+			return err
+		}
+	}
+	return out
+}
 
 func raceCard(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error {
 	run := store.For[securitykey.Tx](s)

@@ -9,6 +9,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 )
@@ -171,6 +172,58 @@ func (q *listQuery) securityKeyFilters(workspace any, in securitykey.Query, rare
 	if !in.UnusedSince.IsZero() {
 		q.filter("k.used_at < ?", millis(in.UnusedSince))
 	}
+}
+
+// digitalKeyFilters adds a list's conditions on digital keys k. The list starts from the
+// user's or the lock's keys, if that is asked for and driven does not say that it starts
+// from something else.
+func (q *listQuery) digitalKeyFilters(workspace any, in digitalkey.Query, driven bool) {
+	switch {
+	case in.User == "":
+	case driven:
+		q.filter("NOT (k.user_id <> ?)", in.User)
+	default:
+		driven = true
+		q.startFrom(fmt.Sprintf("SELECT s.id FROM digitalkey s WHERE s.workspace = %s AND s.user_id = %s", q.arg(workspace), q.arg(in.User)), "k.id")
+	}
+	switch {
+	case in.Lock == "":
+	case driven:
+		q.where = append(q.where, fmt.Sprintf(
+			"EXISTS (SELECT 1 FROM digitalkey_lock x WHERE x.workspace = %s AND x.lock_id = %s AND x.key_id = k.id)", q.arg(workspace), q.arg(in.Lock)))
+	default:
+		q.startFrom(fmt.Sprintf("SELECT x.key_id AS id FROM digitalkey_lock x WHERE x.workspace = %s AND x.lock_id = %s", q.arg(workspace), q.arg(in.Lock)), "k.id")
+	}
+	switch in.Status {
+	case digitalkey.Upcoming:
+		q.filter("k.cancelled_at = 0 AND k.starts_at > ?", millis(in.Now))
+	case digitalkey.Active:
+		q.filter("k.cancelled_at = 0 AND k.starts_at <= ?", millis(in.Now))
+		q.filter("k.expires_at > ?", millis(in.Now))
+	case digitalkey.Expired:
+		q.filter("k.cancelled_at = 0 AND k.expires_at <= ?", millis(in.Now))
+	case digitalkey.Cancelled:
+		q.where = append(q.where, "k.cancelled_at <> 0")
+	}
+	if in.Type != "" {
+		q.filter("' ' || k.types || ' ' LIKE ?", "% "+string(in.Type)+" %")
+	}
+	if in.Survivors {
+		q.filter("k.survives = TRUE AND k.cancelled_at = 0 AND k.expires_at > ?", millis(in.Now))
+	}
+}
+
+// selectKeyLocks returns the query for the locks of n digital keys, and whether a change of
+// the key waits there: workspace is $1, the keys follow.
+func selectKeyLocks(n int) string {
+	places := make([]string, n)
+	for i := range places {
+		places[i] = "$" + strconv.Itoa(2+i)
+	}
+	return "SELECT x.key_id, l.id, l.name, l.timezone, COALESCE(g.applied_at = 0, FALSE) FROM digitalkey_lock x" +
+		" JOIN smartlock l ON l.workspace = x.workspace AND l.id = x.lock_id" +
+		" LEFT JOIN smartlock_grant g ON g.workspace = x.workspace AND g.lock_id = x.lock_id AND g.grant_id = x.key_id" +
+		" WHERE x.workspace = $1 AND x.key_id IN (" + strings.Join(places, ", ") + ") ORDER BY x.key_id, l.name_fold, l.id"
 }
 
 // upsertUses returns the statement that writes n keys' last uses: key, workspace,

@@ -43,6 +43,8 @@ func (t *Tx) CallerStanding(ctx context.Context, by auth.Caller, now time.Time) 
 			return auth.Standing{}, err
 		}
 		return k.Standing(by.Token, now), nil
+	case auth.Lock:
+		return t.lockStanding(ctx, by, now)
 	}
 	return auth.Standing{}, nil
 }

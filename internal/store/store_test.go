@@ -8,10 +8,12 @@ import (
 	"github.com/keyhold/keyhold/internal/out/checkpoint"
 	"github.com/keyhold/keyhold/internal/out/sequencer"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
+	"github.com/keyhold/keyhold/internal/room/smartlock"
 )
 
 // One struct is the storage of every room.
@@ -19,7 +21,9 @@ var (
 	_ directory.Tx      = (*Tx)(nil)
 	_ signin.Tx         = (*Tx)(nil)
 	_ securitykey.Tx    = (*Tx)(nil)
+	_ digitalkey.Tx     = (*Tx)(nil)
 	_ apikey.Tx         = (*Tx)(nil)
+	_ smartlock.Tx      = (*Tx)(nil)
 	_ join.Tx           = (*Tx)(nil)
 	_ leave.Tx          = (*Tx)(nil)
 	_ overview.Tx       = (*Tx)(nil)

@@ -55,6 +55,8 @@ func Types() []Type { return []Type{PIN, App, Keycard} }
 const (
 	MaxLocks       = 20  // of one key
 	MaxDescription = 200 // runes
+	MaxHours       = 10  // spans of weekly hours, so that grant.MaxWindows are enough
+	MaxMany        = 200 // keys of a bulk act
 	DefaultDigits  = 6   // of a generated PIN
 	// MaxSpan is how long a key lasts at most.
 	MaxSpan = 10 * 366 * 24 * time.Hour
@@ -194,6 +196,7 @@ type SealingReader interface {
 type Lock struct {
 	ID           id.Lock
 	Name         string
+	Place        string
 	Timezone     string
 	Capabilities []Type
 	SecretSealed []byte // bound to grant.SecretIdentity
@@ -225,8 +228,9 @@ type Receipt struct {
 	Removed   bool // the change took the key away
 	ChangedAt time.Time
 	AppliedAt time.Time // zero: the controller has not confirmed
-	// AtLatest is when it is in force in any case: the lease has ended. Zero for a change
-	// that gives something, which has no such moment.
+	// AtLatest is when it is in force in any case: the lease has ended. Of a key that was
+	// changed it is when the lock opens no more by what the key was before. Zero for a new
+	// key, which has no such moment.
 	AtLatest time.Time
 	Online   bool
 }

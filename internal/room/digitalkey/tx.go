@@ -92,8 +92,11 @@ type TagTx interface {
 // DoorTx is the storage of what doors are told, which package smartlock keeps.
 type DoorTx interface {
 	FindKeyLock(ctx context.Context, w id.Workspace, l id.Lock, now time.Time) (Lock, bool, error)
+	// LockKeyLock is FindKeyLock for who is about to write: it keeps others from changing
+	// the lock's row until the transaction ends, so that its lease does not grow meanwhile.
+	LockKeyLock(ctx context.Context, w id.Workspace, l id.Lock, now time.Time) (Lock, bool, error)
 	// PutGrant writes what the lock's controller should hold of the key, and raises the
-	// lock's version. It locks the lock's row: call it in the order of the locks' ids.
+	// lock's version. It keeps until when the lock may open by what it was told before. It locks the lock's row: call it in the order of the locks' ids.
 	PutGrant(ctx context.Context, w id.Workspace, l id.Lock, k id.DigitalKey, g grant.Grant, now time.Time) error
 	// RemoveGrant marks the key as to be removed from the lock's controller, which is safe
 	// at safeAt in any case, and raises the lock's version; where no controller was enrolled

@@ -256,7 +256,14 @@ type Unsafe struct {
 // delta, signed.
 type Update struct {
 	Frame []byte
+	Epoch int64
 	To    int64
+}
+
+// CommandFrame is a command as its controller is sent it, signed.
+type CommandFrame struct {
+	ID    id.LockCommand
+	Frame []byte
 }
 
 // Greeting is the answer to a hello.

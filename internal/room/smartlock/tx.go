@@ -53,15 +53,17 @@ type LockTx interface {
 	CountLocks(ctx context.Context, w id.Workspace, now time.Time) (Counts, error)
 	// CountOpenKeys counts the digital keys on the lock that are upcoming or active.
 	CountOpenKeys(ctx context.Context, w id.Workspace, l id.Lock, now time.Time) (int64, error)
-	// LocksPulse returns when anything about a lock of the workspace changed last, a lock
-	// that was deleted included, and how many are online at now.
-	LocksPulse(ctx context.Context, w id.Workspace, now time.Time) (pulse time.Time, online int64, err error)
+	// CountUnsafe counts the lock's removals that are neither confirmed nor safe at now.
+	CountUnsafe(ctx context.Context, w id.Workspace, l id.Lock, now time.Time) (int64, error)
+	// LocksPulse returns a number that is another one whenever a lock of the workspace was
+	// made, changed or deleted, and how many are online at now.
+	LocksPulse(ctx context.Context, w id.Workspace, now time.Time) (pulse, online int64, err error)
 }
 
 // LinkTx is the storage of what a controller should know.
 type LinkTx interface {
-	// UpdateLockLink writes Controller, Sync and State of a lock, and its pulse. Lock it
-	// first.
+	// UpdateLockLink writes Controller, Sync and State of a lock. Its pulse becomes now, or
+	// grows a little if now is not later; it stays if now is zero. Lock it first.
 	UpdateLockLink(ctx context.Context, l Lock, now time.Time) error
 	// BumpLock raises the version that the lock's controller should know, and returns it.
 	BumpLock(ctx context.Context, w id.Workspace, l id.Lock, now time.Time) (version int64, err error)
@@ -74,14 +76,17 @@ type LinkTx interface {
 	// ConfirmGrants marks all changes up to the version as applied. The tags of removed
 	// grants are reserved until `free` at the latest from then on.
 	ConfirmGrants(ctx context.Context, w id.Workspace, l id.Lock, version int64, now, free time.Time) (confirmed int64, err error)
+	// UnconfirmGrants marks the lock's grants that are not removed as not applied: another
+	// controller is to hold them.
+	UnconfirmGrants(ctx context.Context, w id.Workspace, l id.Lock) error
 	// ListUnsafe lists removals that are neither confirmed nor safe at now, those that stay
 	// longest first.
 	ListUnsafe(ctx context.Context, w id.Workspace, now time.Time, limit int) ([]Unsafe, error)
 	// ListLeaseEnding lists enrolled locks over all workspaces that are offline at now and
-	// whose lease ends in (now, before), by their ids.
-	ListLeaseEnding(ctx context.Context, now, before time.Time, limit int) ([]Lock, error)
-	// PruneGrants removes at most limit confirmed removals and grants that ended before
-	// `ended`, over all workspaces; PruneCommands commands made before.
+	// whose lease ends in (now, before], by their ids, those after one.
+	ListLeaseEnding(ctx context.Context, now, before time.Time, after id.Lock, limit int) ([]Lock, error)
+	// PruneGrants removes at most limit grants, removed ones too, that ended before `ended`,
+	// over all workspaces; PruneCommands commands made before.
 	PruneGrants(ctx context.Context, ended time.Time, limit int) (int64, error)
 	PruneCommands(ctx context.Context, before time.Time, limit int) (int64, error)
 }
