@@ -419,7 +419,8 @@ func TestState_isToldWhenItChanges(t *testing.T) {
 	if got := state().Lock; got != "locked" {
 		t.Errorf("the state is %q, want locked", got)
 	}
-	r.engine.Observe("open", new(uint8(40)))
+	r.engine.ObserveDoor("open")
+	r.engine.ObserveBattery(40)
 	if got := state(); got.Door != "open" || got.Battery == nil || *got.Battery != 40 {
 		t.Errorf("the state is %+v", got)
 	}

@@ -75,10 +75,33 @@ func (f *Folder) keep(i Identity) error {
 }
 
 // Identity reads the folder's identity. The error is ErrNotEnrolled if there is none.
-func (f *Folder) Identity() (Identity, error) {
-	data, err := os.ReadFile(filepath.Join(f.path, identityFile))
+func (f *Folder) Identity() (Identity, error) { return readIdentity(f.path) }
+
+// Inspect returns what a controller's folder says, without changing or locking it. running
+// says whether a process has it now.
+func Inspect(path string) (i Identity, s door.Status, running bool, err error) {
+	if i, err = readIdentity(path); err != nil {
+		return i, s, false, err
+	}
+	f, err := OpenFolder(path)
+	switch {
+	case errors.Is(err, ErrFolderLocked):
+		running = true
+	case err != nil:
+		return i, s, false, err
+	default:
+		defer func() { _ = f.Close() }() // nothing was written
+	}
+	c := i.Door()
+	c.Disk, c.Clock = &Folder{path: path}, NewClock()
+	s, err = door.Peek(c)
+	return i, s, running, err
+}
+
+func readIdentity(path string) (Identity, error) {
+	data, err := os.ReadFile(filepath.Join(path, identityFile)) //nolint:gosec // the operator names the folder
 	if errors.Is(err, fs.ErrNotExist) {
-		return Identity{}, fmt.Errorf("%w: %s", ErrNotEnrolled, f.path)
+		return Identity{}, fmt.Errorf("%w: %s", ErrNotEnrolled, path)
 	}
 	if err != nil {
 		return Identity{}, err

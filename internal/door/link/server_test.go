@@ -194,6 +194,7 @@ type running struct {
 	opened chan time.Duration
 	conn   *websocket.Conn
 	hello  grant.Hello
+	passed []grant.Frame // that came before what was waited for
 }
 
 type bolt chan time.Duration
@@ -240,6 +241,7 @@ func (r *running) next() {
 	r.t.Helper()
 	select {
 	case r.conn = <-r.conns:
+		r.passed = nil
 	case <-r.ctx.Done():
 		r.t.Fatalf("no connection: %v", r.link.Why())
 	}
@@ -248,9 +250,16 @@ func (r *running) next() {
 	}
 }
 
-// read reads until a frame of the type comes.
+// read reads until a frame of the type comes. Frames may overtake each other: an opening's
+// event may come before its result.
 func (r *running) read(want grant.Type) grant.Frame {
 	r.t.Helper()
+	for i, f := range r.passed {
+		if f.Type == want {
+			r.passed = append(r.passed[:i:i], r.passed[i+1:]...)
+			return f
+		}
+	}
 	for {
 		_, raw, err := r.conn.Read(r.ctx)
 		if err != nil {
@@ -263,6 +272,7 @@ func (r *running) read(want grant.Type) grant.Frame {
 		if f.Type == want {
 			return f
 		}
+		r.passed = append(r.passed, f)
 	}
 }
 

@@ -44,7 +44,12 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET /{$}", p.list)
 	mux.HandleFunc("GET /virtual.css", asset("virtual.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /virtual.js", asset("virtual.js", "text/javascript; charset=utf-8"))
-	mux.HandleFunc("GET /d/{n}/{$}", p.door(func(w http.ResponseWriter, _ *http.Request, d *Door) { p.render(w, "door", d) }))
+	mux.HandleFunc("GET /d/{n}/{$}", p.door(func(w http.ResponseWriter, _ *http.Request, d *Door) {
+		p.render(w, "door", struct {
+			Name    string
+			Several bool
+		}{d.Name(), len(p.doors) > 1})
+	}))
 	mux.HandleFunc("GET /d/{n}/state", p.door(func(w http.ResponseWriter, _ *http.Request, d *Door) { answer(w, state(d)) }))
 	mux.HandleFunc("POST /d/{n}/enter", p.act(func(d *Door, a act) (told, error) { return tell(d.Enter(a.PIN)), nil }))
 	mux.HandleFunc("POST /d/{n}/tap", p.act(tap))
@@ -97,7 +102,13 @@ func asset(name, kind string) http.HandlerFunc {
 	}
 }
 
+// list shows the doors; where there is one only, it leads there.
 func (p *pages) list(w http.ResponseWriter, _ *http.Request) {
+	if len(p.doors) == 1 {
+		w.Header().Set("Location", "d/1/") // relative, whatever prefix it stands under
+		w.WriteHeader(http.StatusSeeOther)
+		return
+	}
 	type entry struct {
 		Number int
 		Name   string

@@ -87,7 +87,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, door: d, http: httptest.NewServer(New(Config{Doors: []*Door{d}}))}
+	s := &site{t: t, door: d, http: httptest.NewServer(New(Config{Doors: []*Door{d, d}}))}
 	t.Cleanup(func() {
 		s.http.Close()
 		if err := d.Stop(); err != nil {
@@ -267,7 +267,7 @@ func TestPage_isStrict(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/d/0/", "/d/2/", "/d/x/", "/elsewhere"} {
+	for _, path := range []string{"/d/0/", "/d/3/", "/d/x/", "/elsewhere"} {
 		if status, _, _ := s.get(path); status != http.StatusNotFound {
 			t.Errorf("%s = %d, want 404", path, status)
 		}
@@ -300,5 +300,14 @@ func TestStart_wantsAnEnrolledFolderForItself(t *testing.T) {
 	}
 	if err := d.CutPower(true); err == nil {
 		t.Error("CutPower() of a door that has stopped is no error")
+	}
+}
+
+func TestPage_leadsToTheOnlyDoor(t *testing.T) {
+	s := newSite(t)
+	w := httptest.NewRecorder()
+	New(Config{Doors: []*Door{s.door}}).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://door.localhost:8090/", nil))
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "d/1/" {
+		t.Errorf("/ = %d to %q, want 303 to d/1/", w.Code, w.Header().Get("Location"))
 	}
 }
