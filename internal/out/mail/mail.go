@@ -131,6 +131,10 @@ func (s *Mailer) read(ctx context.Context, m outbox.Message) (outbox.Recipient, 
 		return s.readPIN(ctx, m)
 	case outbox.SecurityKeyNotice{}.MessageKind():
 		return readAs(m, func(p outbox.SecurityKeyNotice) (outbox.Recipient, letter) { return p.To, keyNotice(p) })
+	case outbox.LockAlarm{}.MessageKind():
+		return readAs(m, func(p outbox.LockAlarm) (outbox.Recipient, letter) { return p.To, lockAlarm(p) })
+	case outbox.LockLease{}.MessageKind():
+		return readAs(m, func(p outbox.LockLease) (outbox.Recipient, letter) { return p.To, lockLease(p) })
 	case outbox.AccessPassIssued{}.MessageKind():
 		return readAs(m, func(p outbox.AccessPassIssued) (outbox.Recipient, letter) { return p.To, accessPassIssued(p) })
 	}
