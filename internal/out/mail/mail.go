@@ -133,6 +133,10 @@ func (s *Mailer) read(ctx context.Context, m outbox.Message) (outbox.Recipient, 
 		return readAs(m, func(p outbox.SecurityKeyNotice) (outbox.Recipient, letter) { return p.To, keyNotice(p) })
 	case outbox.AccessPassIssued{}.MessageKind():
 		return readAs(m, func(p outbox.AccessPassIssued) (outbox.Recipient, letter) { return p.To, accessPassIssued(p) })
+	case outbox.DigitalKeyIssued{}.MessageKind(), outbox.DigitalKeyChanged{}.MessageKind():
+		return s.readDigitalKey(ctx, m)
+	case outbox.DigitalKeyCancelled{}.MessageKind():
+		return readAs(m, func(p outbox.DigitalKeyCancelled) (outbox.Recipient, letter) { return p.To, digitalKeyCancelled(p) })
 	}
 	return outbox.Recipient{}, letter{}, fmt.Errorf("no mail is known of the kind %q", m.Kind)
 }
