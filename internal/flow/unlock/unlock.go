@@ -30,7 +30,7 @@ type Tx interface {
 // The bounds of pressing.
 const (
 	// Patience is how long a lock may take to do what it is asked to: never later.
-	Patience = 10 * time.Second
+	Patience = grant.CommandLife * time.Second
 	// MaxPresses is how often a user presses in a minute at most.
 	MaxPresses   = 10
 	pressesEvery = time.Minute
@@ -108,6 +108,11 @@ func (p *press) mayOpen(ctx context.Context, k id.DigitalKey, l id.Lock) (*fault
 	if !found || key.User != p.by.User {
 		return digitalkey.Unknown(), nil
 	}
+	for _, n := range key.Locks {
+		if n.ID == l {
+			p.attempt.Target.Name = n.Name
+		}
+	}
 	if f := refusal(key, l, p.now); f != nil {
 		return f, nil
 	}
@@ -115,7 +120,6 @@ func (p *press) mayOpen(ctx context.Context, k id.DigitalKey, l id.Lock) (*fault
 	if err != nil {
 		return nil, err
 	}
-	p.attempt.Target.Name = lock.Name
 	switch {
 	case !found:
 		return noSuchDoor(), nil
