@@ -131,6 +131,27 @@ func Open(c Config) (*Engine, error) {
 	return e, nil
 }
 
+// Peek returns what the files say, without changing any: the time is the last that was
+// written. It may be called while an engine works on the disk.
+func Peek(c Config) (Status, error) {
+	c.Disk = readOnly{c.Disk}
+	c.BatteryClock = false
+	e := &Engine{c: c}
+	boot, err := e.load()
+	if err != nil {
+		return Status{}, fmt.Errorf("reading the door's state: %w", err)
+	}
+	e.timing.boot = boot
+	return e.status(), nil
+}
+
+// readOnly is a disk that takes no changes.
+type readOnly struct{ Disk }
+
+func (readOnly) Write(string, []byte) error  { return nil }
+func (readOnly) Append(string, []byte) error { return nil }
+func (readOnly) Remove(string) error         { return nil }
+
 // Tap is a card at the reader.
 func (e *Engine) Tap(uid []byte) Verdict {
 	e.mu.Lock()
@@ -147,12 +168,19 @@ func (e *Engine) Tap(uid []byte) Verdict {
 	return e.use(found, grant.Keycard)
 }
 
-// Observe tells the engine what the door's own sensors say: door is "open", "closed" or
-// "" for unknown, battery a percentage, nil if there is none.
-func (e *Engine) Observe(door string, battery *uint8) {
+// ObserveDoor tells the engine what the door's contact says: "open", "closed" or "" for
+// unknown.
+func (e *Engine) ObserveDoor(door string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.door, e.battery = door, battery
+	e.door = door
+}
+
+// ObserveBattery tells the engine what is left of the controller's battery, in percent.
+func (e *Engine) ObserveBattery(percent uint8) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.battery = &percent
 }
 
 // use opens with one of the grants, all meant by the same entry, or refuses with the
@@ -300,6 +328,10 @@ func (e *Engine) Status() Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.settle()
+	return e.status()
+}
+
+func (e *Engine) status() Status {
 	at := e.c.Clock.Elapsed()
 	s := Status{
 		Lock: e.c.Lock, Now: time.UnixMilli(e.now()).UTC(), Clock: e.timing.quality, Boot: e.timing.boot, Online: e.wire.up,

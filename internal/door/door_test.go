@@ -118,7 +118,7 @@ func TestOpen_failingBoltIsRecorded(t *testing.T) {
 func TestOpen_nothingMovesWithoutItsLine(t *testing.T) {
 	r := newRig(t)
 	r.settled(r.grantFor(1, "1111", 1, 2, 3, 4))
-	r.disk.fails = true
+	r.disk.fails, r.disk.half, r.disk.part = true, true, .5
 	r.tap(grant.ReasonDoorFailed, 1, 2, 3, 4)
 	r.enter("1111", grant.ReasonDoorFailed)
 	if len(r.bolt.opened) > 0 {

@@ -28,6 +28,7 @@ type memDisk struct {
 	part  float64 // how much of the change still arrives, 0 to 1
 	off   bool
 	fails bool // changes fail, reads work
+	half  bool // when they fail, part of an append arrives
 	wrote int  // changes so far
 }
 
@@ -48,6 +49,9 @@ func (d *memDisk) change(whole func(), part func()) error {
 	case d.off:
 		return errPower
 	case d.fails:
+		if d.half {
+			part()
+		}
 		return errors.New("the disk is full")
 	case d.cutAt == 0:
 		d.off = true

@@ -256,3 +256,17 @@ func FuzzEventLog(f *testing.F) {
 		chained(t, s.Events)
 	})
 }
+
+func TestPeek_changesNothing(t *testing.T) {
+	r := newRig(t)
+	r.settled(r.grantFor(1, "1111"))
+	r.enter("9999", grant.ReasonUnknownPIN)
+	before := r.disk.wrote
+	s, err := door.Peek(r.config())
+	if want := r.engine.Status(); err != nil || s.Version != want.Version || s.Last != want.Last || s.Wrong != want.Wrong || s.Boot != want.Boot || !s.Lease.Equal(want.Lease) {
+		t.Errorf("Peek() = %+v, %v, want %+v", s, err, want)
+	}
+	if r.disk.wrote != before {
+		t.Error("Peek() wrote")
+	}
+}

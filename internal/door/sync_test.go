@@ -183,6 +183,29 @@ func TestClock_expiredStaysExpiredOverAPowerCut(t *testing.T) {
 	}
 }
 
+// What ended stays ended after a power cut, though the time is written but once a minute.
+func TestClock_isOnDiskWhenAGrantEnds(t *testing.T) {
+	r := newRig(t)
+	g := r.grantFor(1, "1111", 1, 2, 3, 4)
+	g.NotAfter, g.Flags = noon().Add(10*time.Second).Unix(), grant.SurvivesLease
+	r.settled(g)
+	r.clock.pass(10 * time.Second)
+	r.engine.Tick()
+	r.reboot()
+	r.enter("1111", grant.ReasonExpired)
+}
+
+func TestClock_isNeverBehindTheRecord(t *testing.T) {
+	r := newRig(t)
+	r.settled(r.grantFor(1, "", 1, 2, 3, 4))
+	r.clock.pass(20 * time.Second)
+	r.tap("", 1, 2, 3, 4)
+	r.reboot()
+	if got := r.engine.Status().Now; !got.Equal(noon().Add(20 * time.Second)) {
+		t.Errorf("after a power cut the time is %v, which the last event was past", got)
+	}
+}
+
 func TestTick_isDueWhenAGrantEnds(t *testing.T) {
 	r := newRig(t)
 	g := r.grantFor(1, "1111")
@@ -282,12 +305,16 @@ func TestBeacon_leaseOutlivesAPowerCut(t *testing.T) {
 	r := newRig(t)
 	r.settled(r.grantFor(1, "1111"))
 	r.send(r.beacon(noon().Add(time.Second), noon().Add(30*time.Minute)))
+	r.send(r.beaconFor(make([]byte, grant.NonceSize), noon().Add(2*time.Second), noon())) // not for this connection
 	r.reboot()
 	if got := r.engine.Status().Lease; !got.Equal(noon().Add(30 * time.Minute)) {
 		t.Errorf("the lease ends %v, want as the beacon said", got)
 	}
 	r.connect()
 	r.send(r.snapshot(2, noon().Add(40*time.Minute)))
+	if got := r.engine.Status().Lease; !got.Equal(noon().Add(40 * time.Minute)) {
+		t.Errorf("the lease ends %v, want as the snapshot says", got)
+	}
 	r.reboot()
 	if got := r.engine.Status().Lease; !got.Equal(noon().Add(40 * time.Minute)) {
 		t.Errorf("the lease ends %v, want as the snapshot said", got)
@@ -419,7 +446,8 @@ func TestState_isToldWhenItChanges(t *testing.T) {
 	if got := state().Lock; got != "locked" {
 		t.Errorf("the state is %q, want locked", got)
 	}
-	r.engine.Observe("open", new(uint8(40)))
+	r.engine.ObserveDoor("open")
+	r.engine.ObserveBattery(40)
 	if got := state(); got.Door != "open" || got.Battery == nil || *got.Battery != 40 {
 		t.Errorf("the state is %+v", got)
 	}

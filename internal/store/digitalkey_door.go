@@ -52,7 +52,7 @@ func (t *Tx) raiseVersion(ctx context.Context, w id.Workspace, l id.Lock, now ti
 		err = row.Scan(&r.version, &r.era, &lease)
 		r.lease = millis(seconds(lease))
 		return r, err
-	}, `UPDATE smartlock SET version = version + 1, pulse = $3 WHERE workspace = $1 AND id = $2 RETURNING version, era, lease_until`, w, l, millis(now))
+	}, `UPDATE smartlock SET version = version + 1, pulse = CASE WHEN pulse < CAST($3 AS BIGINT) THEN CAST($3 AS BIGINT) ELSE pulse + 1 END WHERE workspace = $1 AND id = $2 RETURNING version, era, lease_until`, w, l, millis(now))
 }
 
 // PutGrant satisfies digitalkey.DoorTx. A lease does not grow before the controller has

@@ -137,6 +137,12 @@ func (t *Tx) CountSecurityKeysOf(ctx context.Context, w id.Workspace, u id.User)
 	return int(n), err
 }
 
+// CountOpenDigitalKeysOf satisfies leave.Tx.
+func (t *Tx) CountOpenDigitalKeysOf(ctx context.Context, w id.Workspace, u id.User, now time.Time) (int, error) {
+	n, err := t.number(ctx, `SELECT COUNT(*) FROM digitalkey WHERE workspace = $1 AND user_id = $2 AND cancelled_at = 0 AND expires_at > $3`, w, u, millis(now))
+	return int(n), err
+}
+
 // ListCreatedAPIKeys satisfies leave.Tx.
 func (t *Tx) ListCreatedAPIKeys(ctx context.Context, w id.Workspace, u id.User, now time.Time, limit int) ([]apikey.Key, error) {
 	return collect(ctx, t, scanAPIKey, `

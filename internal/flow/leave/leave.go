@@ -1,10 +1,13 @@
 // Package leave is how people are suspended, come back and go for good: one act
-// over the directory, the sign-in and the API keys, in one transaction. It decides
+// over the directory, the sign-in, the API keys and the digital keys, in one transaction. It decides
 // who may do that to whom and tells what is left of them afterwards.
 package leave
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
@@ -15,6 +18,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/tx"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/signin"
 )
@@ -23,6 +27,7 @@ import (
 type Tx interface {
 	directory.Tx
 	signin.Tx
+	digitalkey.Tx
 	// AnotherOwner tells whether somebody else than u is an owner and not suspended.
 	AnotherOwner(ctx context.Context, w id.Workspace, u id.User) (bool, error)
 	// SuspendUser sets the flag, ActivateUser takes it back. Both count as a change.
@@ -34,6 +39,8 @@ type Tx interface {
 	EndSessionsOf(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
 	// CountSecurityKeysOf counts the user's security keys, suspended ones too.
 	CountSecurityKeysOf(ctx context.Context, w id.Workspace, u id.User) (int, error)
+	// CountOpenDigitalKeysOf counts the user's digital keys that are upcoming or active.
+	CountOpenDigitalKeysOf(ctx context.Context, w id.Workspace, u id.User, now time.Time) (int, error)
 	CountSessionsOf(ctx context.Context, w id.Workspace, u id.User, now time.Time) (int, error)
 	// ListCreatedAPIKeys lists at most limit keys that work and that the user
 	// created, or that a key of theirs created; CountCreatedAPIKeys counts them.
@@ -57,6 +64,8 @@ type Outcome struct {
 	Left Left
 	// Disabled is how many API keys the act disabled.
 	Disabled int
+	// DigitalKeys is how many upcoming and active digital keys the act ended, for good.
+	DigitalKeys int
 }
 
 // Left is what goes on working of a user.
@@ -65,6 +74,9 @@ type Left struct {
 	// caller without api_keys.read. Count counts them all.
 	APIKeys []apikey.Key
 	Count   int
+	// Unconfirmed are the doors that have not confirmed that they forget the digital keys
+	// which the act ended: each may open until AtLatest. By name, each once.
+	Unconfirmed []digitalkey.Receipt
 }
 
 // Ties is what hangs on a user: what a suspension ends or leaves, and what a
@@ -76,6 +88,7 @@ type Ties struct {
 	Sessions      int // open ones
 	Passkeys      int
 	SecurityKeys  int
+	DigitalKeys   int // upcoming and active ones: a suspension ends them for good
 	Left          Left
 }
 
@@ -102,7 +115,8 @@ func attempt(action string, user id.User) activity.Attempt {
 }
 
 // Suspend takes a user's access away until Activate: from the commit on nothing of
-// theirs is accepted, and their sessions are over. The caller needs users.write,
+// theirs is accepted, and their sessions are over. Their digital keys end for good; doors
+// that have not heard of it are in the outcome. The caller needs users.write,
 // all permissions that the user holds and, if the user is an administrator, a
 // fresh passkey. Nobody suspends themselves or the last owner (Conflict). To
 // suspend somebody who is suspended changes nothing, but still disables API keys
@@ -113,7 +127,8 @@ func (s *Service) Suspend(ctx context.Context, by auth.Caller, user id.User, o O
 	})
 }
 
-// Activate gives a suspended user back what was there. They sign in anew. The
+// Activate gives a suspended user back what was there, but for digital keys. They sign in
+// anew. The
 // caller needs users.write and all permissions that the user holds. To activate
 // somebody who is not suspended changes nothing.
 func (s *Service) Activate(ctx context.Context, by auth.Caller, user id.User) (Outcome, error) {
@@ -122,9 +137,8 @@ func (s *Service) Activate(ctx context.Context, by auth.Caller, user id.User) (O
 	})
 }
 
-// Delete removes a user for good, with sessions, passkeys, security keys, memberships
-// and rights;
-// their activities stay. The caller needs what Suspend needs and, if the user is
+// Delete removes a user for good, with sessions, passkeys, security keys, digital keys,
+// memberships and rights; their activities stay. The caller needs what Suspend needs and, if the user is
 // an administrator, all permissions. ifRevision 0 accepts any revision; another one
 // than the user's answers a Precondition fault.
 func (s *Service) Delete(ctx context.Context, by auth.Caller, user id.User, ifRevision int64) error {
@@ -165,6 +179,9 @@ func (s *Service) FindTies(ctx context.Context, by auth.Caller, user id.User) (T
 		}
 		ties.Passkeys = len(passkeys)
 		if ties.SecurityKeys, err = t.CountSecurityKeysOf(ctx, by.Workspace, user); err != nil {
+			return err
+		}
+		if ties.DigitalKeys, err = t.CountOpenDigitalKeysOf(ctx, by.Workspace, user, now); err != nil {
 			return err
 		}
 		ties.Left, err = leftOf(ctx, t, by, standing, user, now)
@@ -274,10 +291,15 @@ func (p *pass) suspend(ctx context.Context, u directory.User, o Options) (Outcom
 		return Outcome{}, f, activity.Refuse(ctx, p.t, p.by, attempt(actSuspend, u.ID), f.Code, p.now)
 	}
 	out := Outcome{User: u}
+	var unconfirmed []digitalkey.Receipt
 	fresh := u.SuspendedAt.IsZero()
 	if fresh {
 		out.User.SuspendedAt = p.now
 		out.User.Revision++
+		var err error
+		if out.DigitalKeys, unconfirmed, err = p.endDigitalKeys(ctx, u, digitalkey.EndKeysOf); err != nil {
+			return out, nil, err
+		}
 		if err := p.t.SuspendUser(ctx, u.Workspace, u.ID, p.now); err != nil {
 			return out, nil, err
 		}
@@ -301,7 +323,40 @@ func (p *pass) suspend(ctx context.Context, u directory.User, o Options) (Outcom
 		}
 	}
 	out.Left, err = leftOf(ctx, p.t, p.by, p.standing, u.ID, p.now)
+	out.Left.Unconfirmed = unconfirmed
 	return out, nil, err
+}
+
+// endDigitalKeys ends the user's digital keys, and returns how many and the doors that have
+// not heard of it. It comes before the user's row is written: keys are made under the latch
+// first and the user's row afterwards.
+func (p *pass) endDigitalKeys(ctx context.Context, u directory.User, end func(context.Context, digitalkey.Tx, auth.Caller, id.Workspace, id.User, time.Time) (int, error)) (int, []digitalkey.Receipt, error) {
+	if err := p.t.Latch(ctx, string(u.Workspace)+"/pins"); err != nil {
+		return 0, nil, err
+	}
+	keys, err := p.t.ListOpenDigitalKeys(ctx, u.Workspace, u.ID, p.now)
+	if err != nil {
+		return 0, nil, err
+	}
+	n, err := end(ctx, p.t, p.by, u.Workspace, u.ID, p.now)
+	if err != nil {
+		return 0, nil, err
+	}
+	latest := map[id.Lock]digitalkey.Receipt{}
+	for _, k := range keys {
+		receipts, err := p.t.ListReceipts(ctx, u.Workspace, k, p.now)
+		if err != nil {
+			return 0, nil, err
+		}
+		for _, r := range receipts {
+			if r.Unsafe(p.now) && r.AtLatest.After(latest[r.Lock].AtLatest) {
+				latest[r.Lock] = r
+			}
+		}
+	}
+	return n, slices.SortedFunc(maps.Values(latest), func(a, b digitalkey.Receipt) int {
+		return cmp.Or(cmp.Compare(a.LockName, b.LockName), cmp.Compare(a.Lock, b.Lock))
+	}), nil
 }
 
 // closeDoors ends what would otherwise wait for the user's return: sessions, and
@@ -367,10 +422,15 @@ func (p *pass) remove(ctx context.Context, u directory.User) (Outcome, *fault.Er
 	if f, err := p.check(ctx, actDelete, u); f != nil || err != nil {
 		return Outcome{}, f, err
 	}
+	out := Outcome{User: u}
+	var err error
+	if out.DigitalKeys, out.Left.Unconfirmed, err = p.endDigitalKeys(ctx, u, digitalkey.RemoveKeysOf); err != nil {
+		return Outcome{}, nil, err
+	}
 	if err := p.t.DeleteUser(ctx, u.Workspace, u.ID, p.now); err != nil {
 		return Outcome{}, nil, err
 	}
-	return Outcome{User: u}, nil, p.append(ctx, actDelete, "", u)
+	return out, nil, p.append(ctx, actDelete, "", u)
 }
 
 func (p *pass) append(ctx context.Context, action, detail string, u directory.User) error {

@@ -24,6 +24,8 @@ type RowOutcome struct {
 	Name  string
 	Fault *fault.Error
 	Left  Left
+	// DigitalKeys is how many digital keys the act ended.
+	DigitalKeys int
 }
 
 // SuspendMany is Suspend for at most MaxMany users in one transaction. It answers
@@ -77,7 +79,7 @@ func (s *Service) many(ctx context.Context, by auth.Caller, action string, users
 				if done, row.Fault, err = do(ctx, p, u); err != nil {
 					return nil, err
 				}
-				row.Name, row.Left = u.Name(), done.Left
+				row.Name, row.Left, row.DigitalKeys = u.Name(), done.Left, done.DigitalKeys
 			}
 			out = append(out, row)
 		}

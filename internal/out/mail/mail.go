@@ -131,8 +131,16 @@ func (s *Mailer) read(ctx context.Context, m outbox.Message) (outbox.Recipient, 
 		return s.readPIN(ctx, m)
 	case outbox.SecurityKeyNotice{}.MessageKind():
 		return readAs(m, func(p outbox.SecurityKeyNotice) (outbox.Recipient, letter) { return p.To, keyNotice(p) })
+	case outbox.LockAlarm{}.MessageKind():
+		return readAs(m, func(p outbox.LockAlarm) (outbox.Recipient, letter) { return p.To, lockAlarm(p) })
+	case outbox.LockLease{}.MessageKind():
+		return readAs(m, func(p outbox.LockLease) (outbox.Recipient, letter) { return p.To, lockLease(p) })
 	case outbox.AccessPassIssued{}.MessageKind():
 		return readAs(m, func(p outbox.AccessPassIssued) (outbox.Recipient, letter) { return p.To, accessPassIssued(p) })
+	case outbox.DigitalKeyIssued{}.MessageKind(), outbox.DigitalKeyChanged{}.MessageKind():
+		return s.readDigitalKey(ctx, m)
+	case outbox.DigitalKeyCancelled{}.MessageKind():
+		return readAs(m, func(p outbox.DigitalKeyCancelled) (outbox.Recipient, letter) { return p.To, digitalKeyCancelled(p) })
 	}
 	return outbox.Recipient{}, letter{}, fmt.Errorf("no mail is known of the kind %q", m.Kind)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/cose"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/grant"
 	"github.com/keyhold/keyhold/internal/base/id"
@@ -325,4 +326,14 @@ func (h *house) wake(t testing.TB) {
 func (h *house) tx(t testing.TB, fn func(ctx context.Context, tx smartlock.Tx) error) {
 	t.Helper()
 	storetest.Write(t, h.Store, func(ctx context.Context, tx *store.Tx) error { return fn(ctx, tx) })
+}
+
+// sealed is a payload signed as the controller signs, whatever it is.
+func (d *door) sealed(t testing.TB, payload []byte) []byte {
+	t.Helper()
+	raw, err := cose.Sign(d.key, payload, grant.External(string(d.lock)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/seal"
 	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/ledger/outbox"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
@@ -47,4 +49,12 @@ func DoorRow(t testing.TB, w id.Workspace, name string, s FixedSecrets, enrolled
 			public_key, link, online_until, last_seen_at, software, clock, bolt, door, battery, event_through, event_hash, created_at, revision, pulse)
 		VALUES ($1, $2, $3, $4, 'Cellar', 'Europe/Berlin', 'pin app keycard', 5, 86400, $5, 1, 0, 1, 0, $6, 0, $7, 0, $8, $9, '', '', 0, $10, '', $11, 0, '', '', '', '', -1, 0, $12, $13, 1, 1)`,
 		[]any{string(l), string(w), name, directory.Fold(name), sealed, lease, []byte{}, at, era, []byte{}, online, []byte{}, Start().UnixMilli()}
+}
+
+// Payload reads what a message of the outbox says.
+func Payload(t testing.TB, m outbox.Message, into any) {
+	t.Helper()
+	if err := json.Unmarshal(m.Payload, into); err != nil {
+		t.Fatalf("reading a %s message: %v", m.Kind, err)
+	}
 }

@@ -185,7 +185,7 @@ func cases() []testCase {
 	var all []testCase
 	for _, some := range [][]testCase{
 		transactionCases(), concurrencyCases(), listCases(), valueCases(), ledgerCases(), signinCases(), accessPassCases(), directoryCases(), apikeyCases(),
-		securitykeyCases(), leaseCases(),
+		securitykeyCases(), leaseCases(), smartlockCases(), digitalkeyCases(),
 	} {
 		all = append(all, some...)
 	}
