@@ -483,6 +483,41 @@ func TestLink_aMalformedFrameEndsThatLinkOnly(t *testing.T) {
 	good.hear(t, grant.TypeCommand, &c)
 }
 
+func TestLink_aHelloAgainIsAnsweredAgain(t *testing.T) {
+	h := newHouse(t)
+	d := h.enrol(t, h.by)
+	d.open(t)
+	d.settle(t)
+	again := hello()
+	again.Epoch = d.answer.Epoch + 3 // the server is behind: it was restored
+	again.Nonce = bytes.Repeat([]byte{9}, grant.NonceSize)
+	d.say(t, grant.TypeHello, again)
+	var ack grant.EventAck
+	var s grant.Snapshot
+	var b grant.Beacon
+	d.hear(t, grant.TypeEventAck, &ack)
+	d.hear(t, grant.TypeSnapshot, &s)
+	d.hear(t, grant.TypeBeacon, &b)
+	if s.Epoch != again.Epoch+1 || !bytes.Equal(b.Nonce, again.Nonce) || b.Epoch != s.Epoch {
+		t.Errorf("the answers are %+v and %+v", s, b)
+	}
+}
+
+func TestLink_anEnrolmentAnewEndsTheFormersLink(t *testing.T) {
+	h := newHouse(t)
+	d := h.enrol(t, h.by)
+	d.open(t)
+	d.settle(t)
+	issued, err := h.IssueEnrolment(t.Context(), h.by, d.lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Enrol(t.Context(), auth.Nobody("192.0.2.1", "", ""), issued.Token.ExposeString(), []byte(d.request(t))); err != nil {
+		t.Fatal(err)
+	}
+	d.ends(t, lockgate.StatusRefused)
+}
+
 func TestLink_theNewestReplacesTheFormer(t *testing.T) {
 	h := newHouse(t)
 	first := h.enrol(t, h.by)
