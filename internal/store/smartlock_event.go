@@ -33,6 +33,11 @@ func (t *Tx) InsertLockEvent(ctx context.Context, e smartlock.Event) (bool, erro
 		e.Command, string(e.Medium), string(e.Outcome), e.Reason, e.Epoch, e.Version, e.Count, e.Offline, e.AfterCancel, bytes(e.Hash))
 }
 
+// FindLockEventHash satisfies smartlock.EventTx.
+func (t *Tx) FindLockEventHash(ctx context.Context, w id.Workspace, l id.Lock, era, seq int64) ([]byte, bool, error) {
+	return find(ctx, t, value[[]byte], `SELECT hash FROM smartlock_event WHERE lock_id = $2 AND era = $3 AND seq = $4 AND workspace = $1`, w, l, era, seq)
+}
+
 // ListLockEvents satisfies smartlock.EventTx.
 func (t *Tx) ListLockEvents(ctx context.Context, w id.Workspace, q smartlock.EventQuery) (page.Page[smartlock.Event], error) {
 	l := &listQuery{from: "smartlock_event e"}

@@ -47,7 +47,7 @@ type grantRow struct {
 func scanGrant(row scanner) (g grantRow, err error) {
 	var key id.DigitalKey
 	var body []byte
-	if err = row.Scan(&key, &g.removed, &body); err != nil {
+	if err := row.Scan(&key, &g.removed, &body); err != nil {
 		return g, err
 	}
 	raw := key.Bytes()

@@ -144,12 +144,21 @@ func (l *Link) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		l.ended(err)
+		l.ended(explained(err))
 		if heard {
 			wait = 0
 		}
 		wait = min(max(wait*2, firstRetry), slowestTry)
 	}
+}
+
+// explained says what to do where the server does not take the door's certificate.
+func explained(err error) error {
+	var operation *net.OpError
+	if errors.As(err, &operation) && operation.Op == "remote error" { // so crypto/tls marks an alert of the other side
+		return fmt.Errorf("the server refuses this door's certificate: was the lock deleted, or enrolled elsewhere? Enrol it again: %w", err)
+	}
+	return err
 }
 
 // ended notes how a connection ended. The same twice is logged once.

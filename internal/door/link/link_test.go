@@ -264,6 +264,22 @@ func TestRun_trustsTheWorkspacesOwnServerOnly(t *testing.T) {
 	}
 }
 
+func TestRun_saysThatItsCertificateIsRefused(t *testing.T) {
+	s := newServer(t)
+	s.link.TLS.ClientCAs = x509.NewCertPool() // as of a lock that was deleted: nobody is accepted
+	r := s.run()
+	for {
+		select {
+		case <-r.ctx.Done():
+			t.Fatal("nothing is logged")
+		case line := <-r.logged:
+			if strings.Contains(line, "refuses this door's certificate") {
+				return
+			}
+		}
+	}
+}
+
 func TestRun_renewsItsCertificate(t *testing.T) {
 	s := newServer(t)
 	s.life = time.Minute // a minute of two is left

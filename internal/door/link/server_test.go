@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"log"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -192,6 +193,7 @@ type running struct {
 	engine *door.Engine
 	link   *link.Link
 	opened chan time.Duration
+	logged lines
 	conn   *websocket.Conn
 	hello  grant.Hello
 	passed []grant.Frame // that came before what was waited for
@@ -223,7 +225,8 @@ func (s *server) run() *running {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r := &running{server: s, ctx: ctx, folder: folder, engine: engine, opened: opened, link: link.New(link.Config{Engine: engine, Identity: identity, Folder: folder})}
+	r := &running{server: s, ctx: ctx, folder: folder, engine: engine, opened: opened, logged: make(lines, 100)}
+	r.link = link.New(link.Config{Engine: engine, Identity: identity, Folder: folder, Log: slog.New(slog.NewTextHandler(r.logged, nil))})
 	ended := make(chan error)
 	go func() { ended <- r.link.Run(ctx) }()
 	s.t.Cleanup(func() {

@@ -43,6 +43,7 @@ type link struct {
 	conn *websocket.Conn
 	by   auth.Caller
 	name string
+	gone <-chan error // says once and again why the connection ended
 
 	at        grant.Applied    // what the controller was last sent
 	applied   grant.Applied    // what it last said that it holds
@@ -66,10 +67,11 @@ func malformed(reason string) error { return ended{websocket.StatusPolicyViolati
 func (l *link) run(ctx context.Context) (websocket.StatusCode, string) {
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	frames, gone := make(chan grant.Frame), make(chan error, 2)
+	l.gone = gone
 	var all sync.WaitGroup
 	all.Go(func() { gone <- l.read(reading, frames) })
 	all.Go(func() { gone <- l.ping(reading) })
-	err := l.work(ctx, frames, gone)
+	err := l.work(ctx, frames)
 	why := l.reason(ctx, err)
 	_ = l.conn.Close(why.code, why.reason) // the other side may be gone
 	stop()
@@ -157,7 +159,7 @@ func (l *link) read(ctx context.Context, frames chan<- grant.Frame) error {
 		if err != nil {
 			return malformed("a frame is malformed")
 		}
-		l.Gate.frames.Add(1)
+		l.told.Add(1)
 		select {
 		case frames <- f:
 		case <-ctx.Done():
@@ -186,7 +188,7 @@ func (l *link) ping(ctx context.Context) error {
 }
 
 // work is the link's one thread: whatever is said, it says.
-func (l *link) work(ctx context.Context, frames <-chan grant.Frame, gone <-chan error) error {
+func (l *link) work(ctx context.Context, frames <-chan grant.Frame) error {
 	heard, cancel := l.c.Signals.Subscribe(signal.Of(l.by.Workspace, signal.Lock, string(l.by.Lock)))
 	defer cancel()
 	first := time.NewTimer(helloIn)
@@ -194,7 +196,7 @@ func (l *link) work(ctx context.Context, frames <-chan grant.Frame, gone <-chan 
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case err := <-gone:
+	case err := <-l.gone:
 		return err
 	case <-first.C:
 		return malformed("no hello came in time")
@@ -215,7 +217,7 @@ func (l *link) work(ctx context.Context, frames <-chan grant.Frame, gone <-chan 
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case err := <-gone:
+		case err := <-l.gone:
 			return err
 		case f := <-frames:
 			err = l.take(ctx, f)
@@ -347,13 +349,19 @@ func (l *link) hello(ctx context.Context, h grant.Hello) error {
 	return l.beacon(ctx)
 }
 
-// rest waits until a second after the hello before.
+// rest waits until a second after the hello before. A link that is replaced or gone
+// meanwhile is not to come back by what its controller said before.
 func (l *link) rest(ctx context.Context) error {
 	if l.lastHello != nil {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case err := <-l.gone:
+			return err
 		case <-l.lastHello:
+		}
+		if err := l.c.Locks.Seen(ctx, l.by, l.name); err != nil {
+			return ours(err)
 		}
 	}
 	l.lastHello = time.After(helloEvery)

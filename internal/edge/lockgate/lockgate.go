@@ -57,7 +57,8 @@ type Config struct {
 	Stopping <-chan struct{}
 }
 
-// Stats are counts since the start, but for Links: those that are open now.
+// Stats are counts since the start, but for Links: those that are open now. Frames are
+// those of controllers.
 type Stats struct{ Links, Opened, Refused, Frames int64 }
 
 // Gate is the edge. Use New. It is safe for use by several goroutines.
@@ -65,7 +66,7 @@ type Gate struct {
 	c       Config
 	certify certifier
 
-	links, opened, refused, frames atomic.Int64
+	links, opened, refused, told atomic.Int64
 
 	mu      sync.Mutex
 	stopped bool           // guarded by mu: no link begins any more
@@ -79,7 +80,7 @@ func New(c Config) *Gate {
 
 // Stats returns the counts.
 func (g *Gate) Stats() Stats {
-	return Stats{Links: g.links.Load(), Opened: g.opened.Load(), Refused: g.refused.Load(), Frames: g.frames.Load()}
+	return Stats{Links: g.links.Load(), Opened: g.opened.Load(), Refused: g.refused.Load(), Frames: g.told.Load()}
 }
 
 // RegisterPublic mounts what controllers ask on the public port.
@@ -134,7 +135,7 @@ func (g *Gate) Serve(ctx context.Context, listener net.Listener) error {
 		stop()
 		_ = server.Close() // nothing hangs on what is no link yet
 	})
-	err := server.Serve(g.certify.listen(bounded(listener, maxLinks+maxStarting)))
+	err := server.Serve(g.certify.listen(bounded(listener, maxLinks+maxStarting))) //nolint:contextcheck // a handshake has its own
 	close(over)
 	watching.Wait()
 	g.running.Wait()

@@ -158,7 +158,8 @@ func (h *house) enrol(t *testing.T, by auth.Caller) *door {
 }
 
 // dial opens a link with a certificate, nil for none, to the workspace that has the name.
-func (d *door) dial(t *testing.T, certificate *tls.Certificate, name string) (*websocket.Conn, *http.Response, error) {
+// status is that of an answer that is no link, 0 for none.
+func (d *door) dial(t *testing.T, certificate *tls.Certificate, name string) (conn *websocket.Conn, status int, err error) {
 	t.Helper()
 	roots := x509.NewCertPool()
 	ca, err := x509.ParseCertificate(d.answer.CA)
@@ -177,8 +178,13 @@ func (d *door) dial(t *testing.T, certificate *tls.Certificate, name string) (*w
 	if err == nil {
 		conn.SetReadLimit(grant.MaxDown)
 		t.Cleanup(func() { _ = conn.CloseNow() })
+		return conn, 0, nil
 	}
-	return conn, r, err
+	if r != nil {
+		_ = r.Body.Close() // it says no more than its status
+		status = r.StatusCode
+	}
+	return nil, status, err
 }
 
 // open opens the link and says hello.
@@ -353,7 +359,7 @@ func TestServe_takesOnlyControllersOfTheWorkspace(t *testing.T) {
 		"no certificate": {nil, d.answer.ServerName}, "another workspace's": {other.certificate, d.answer.ServerName}, "its own": {&tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, d.answer.ServerName},
 		"to another workspace": {d.certificate, other.answer.ServerName}, "to nobody": {d.certificate, "example.org"},
 	} {
-		if _, r, err := d.dial(t, c.certificate, c.server); err == nil || r != nil {
+		if _, status, err := d.dial(t, c.certificate, c.server); err == nil || status != 0 {
 			t.Errorf("%s: the handshake succeeds (%v)", name, err)
 		}
 	}
@@ -435,8 +441,8 @@ func TestLink_aDeletedLockIsRefusedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.ends(t, lockgate.StatusRefused)
-	if _, r, err := d.dial(t, d.certificate, d.answer.ServerName); err == nil || r == nil || r.StatusCode != http.StatusUnauthorized {
-		t.Errorf("the deleted lock's certificate is answered %v (%v), want 401", r, err)
+	if _, status, err := d.dial(t, d.certificate, d.answer.ServerName); err == nil || status != http.StatusUnauthorized {
+		t.Errorf("the deleted lock's certificate is answered %d (%v), want 401", status, err)
 	}
 	if h.gate.Stats().Refused != 1 {
 		t.Errorf("the counts are %+v, want one refused", h.gate.Stats())
@@ -475,6 +481,41 @@ func TestLink_aMalformedFrameEndsThatLinkOnly(t *testing.T) {
 	}
 	var c grant.Command
 	good.hear(t, grant.TypeCommand, &c)
+}
+
+func TestLink_aHelloAgainIsAnsweredAgain(t *testing.T) {
+	h := newHouse(t)
+	d := h.enrol(t, h.by)
+	d.open(t)
+	d.settle(t)
+	again := hello()
+	again.Epoch = d.answer.Epoch + 3 // the server is behind: it was restored
+	again.Nonce = bytes.Repeat([]byte{9}, grant.NonceSize)
+	d.say(t, grant.TypeHello, again)
+	var ack grant.EventAck
+	var s grant.Snapshot
+	var b grant.Beacon
+	d.hear(t, grant.TypeEventAck, &ack)
+	d.hear(t, grant.TypeSnapshot, &s)
+	d.hear(t, grant.TypeBeacon, &b)
+	if s.Epoch != again.Epoch+1 || !bytes.Equal(b.Nonce, again.Nonce) || b.Epoch != s.Epoch {
+		t.Errorf("the answers are %+v and %+v", s, b)
+	}
+}
+
+func TestLink_anEnrolmentAnewEndsTheFormersLink(t *testing.T) {
+	h := newHouse(t)
+	d := h.enrol(t, h.by)
+	d.open(t)
+	d.settle(t)
+	issued, err := h.IssueEnrolment(t.Context(), h.by, d.lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Enrol(t.Context(), auth.Nobody("192.0.2.1", "", ""), issued.Token.ExposeString(), []byte(d.request(t))); err != nil {
+		t.Fatal(err)
+	}
+	d.ends(t, lockgate.StatusRefused)
 }
 
 func TestLink_theNewestReplacesTheFormer(t *testing.T) {

@@ -80,7 +80,7 @@ func recordHello(ctx context.Context, t Tx, by auth.Caller, l *Lock, first, last
 	case last < c.EventThrough:
 		c.Era++
 		c.EventThrough, c.EventHash = last, nil
-		return r.note(ctx, ReasonRecordLost, 0, last)
+		return r.note(ctx, ReasonRecordLost, -now.UnixMilli(), last) // no event of a door has that number, should the era come back
 	case first > c.EventThrough+1:
 		from := c.EventThrough + 1
 		c.EventThrough, c.EventHash = first-1, nil
@@ -124,12 +124,29 @@ func (r *record) take(ctx context.Context, all []grant.Event) error {
 			}
 		}
 		hash := e.Hash()
+		if err := r.resume(ctx, seq, hash[:]); err != nil {
+			return err
+		}
 		c.EventThrough, c.EventHash = seq, hash[:]
 		if err := r.keep(ctx, e); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// resume goes back to the former era if its record goes on after all: a hello that came
+// late said less than the controller has, or it was enrolled anew and kept its record.
+func (r *record) resume(ctx context.Context, seq int64, hash []byte) error {
+	c := &r.l.Controller
+	if len(c.EventHash) > 0 || c.Era < 2 {
+		return nil
+	}
+	before, found, err := r.t.FindLockEventHash(ctx, r.l.Workspace, r.l.ID, c.Era-1, seq)
+	if err == nil && found && string(before) == string(hash) {
+		c.Era--
+	}
+	return err
 }
 
 // keep writes one event of the door, with its line in the record of activities.

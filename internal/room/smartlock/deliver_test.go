@@ -163,6 +163,45 @@ func TestConnect_saysWhatOfTheRecordIsLost(t *testing.T) {
 	}
 }
 
+// A hello that came late, and a controller that is enrolled anew and keeps its disk.
+func TestDeliver_aRecordThatGoesOnIsNotKeptTwice(t *testing.T) {
+	h := newHouse(t)
+	d := h.online(t)
+	for range 4 {
+		d.did(unknownPIN())
+	}
+	d.deliver(t, d.events...)
+	whole := d.events
+	for range 3 {
+		d.events = whole[:2]
+		d.connect(t, grant.Applied{})
+		d.events = whole
+		if g := d.connect(t, grant.Applied{}); g.Through != 2 {
+			t.Fatalf("Connect() = %+v, want through 2", g)
+		}
+		if got := d.deliver(t, whole[2:]...); got != int64(len(whole)) {
+			t.Errorf("Deliver() = %d, want %d", got, len(whole))
+		}
+		h.clock.Advance(time.Second)
+	}
+	again := h.enrol(t, h.lock.ID)
+	again.events = whole
+	again.did(unknownPIN())
+	again.connect(t, grant.Applied{})
+	if got := again.deliver(t, again.events...); got != 5 {
+		t.Errorf("Deliver() = %d, want 5", got)
+	}
+	if n := storetest.Count(t, h.Database, `SELECT COUNT(*) FROM smartlock_event WHERE seq > 0`); n != 5 {
+		t.Errorf("%d events are kept, want 5", n)
+	}
+	if n := len(storetest.Activities(t, h.Store, h.w, "lock.open")); n != 5 {
+		t.Errorf("%d lines, want 5", n)
+	}
+	if n := len(h.eventsOf(t, smartlock.EventQuery{Alarming: true})); n != 3 {
+		t.Errorf("%d lost records, want 3", n)
+	}
+}
+
 func TestDeliver_alarms(t *testing.T) {
 	h := newHouse(t)
 	d := h.online(t)

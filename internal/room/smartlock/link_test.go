@@ -139,11 +139,11 @@ func TestPull_sendsWhatIsMissing(t *testing.T) {
 	d.connect(t, grant.Applied{})
 	pull := func(at grant.Applied) (smartlock.Update, bool) {
 		t.Helper()
-		u, any, err := d.Pull(t.Context(), d.by, d.link, at)
+		u, more, err := d.Pull(t.Context(), d.by, d.link, at)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return u, any
+		return u, more
 	}
 	u, _ := pull(grant.Applied{})
 	var s grant.Snapshot
@@ -152,7 +152,7 @@ func TestPull_sendsWhatIsMissing(t *testing.T) {
 		t.Errorf("the snapshot is %+v", s)
 	}
 	at := grant.Applied{Epoch: s.Epoch, Version: s.Version}
-	if _, any := pull(at); any {
+	if _, more := pull(at); more {
 		t.Error("Pull() has more after all was sent")
 	}
 	storetest.RemoveLockGrant(t, h.Database, h.w, h.lock.ID, k, now, now.Add(time.Hour))

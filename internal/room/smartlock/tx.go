@@ -106,6 +106,8 @@ type CommandTx interface {
 type EventTx interface {
 	// InsertLockEvent writes an event; false if that (lock, era, seq) is there already.
 	InsertLockEvent(ctx context.Context, e Event) (bool, error)
+	// FindLockEventHash returns the hash of an event that is kept, false if it is not.
+	FindLockEventHash(ctx context.Context, w id.Workspace, l id.Lock, era, seq int64) ([]byte, bool, error)
 	ListLockEvents(ctx context.Context, w id.Workspace, q EventQuery) (page.Page[Event], error)
 	// FindGrantHolder returns whose digital key a grant is, and when it was cancelled (zero
 	// if it was not); false if there is no such key any more.

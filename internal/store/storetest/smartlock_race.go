@@ -43,6 +43,29 @@ func lockEventOnce(t *testing.T, d Database) {
 	}
 }
 
+func lockEventHash(t *testing.T, d Database) {
+	w, other := Workspace(t, d.Store), Workspace(t, d.Store)
+	l := newLock(w, "Front door")
+	insertLocks(t, d, l)
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.InsertLockEvent(ctx, lockEvent(l, 3))
+		return err
+	})
+	Read(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+		for _, c := range []struct {
+			w        id.Workspace
+			era, seq int64
+			want     string
+		}{{w, 1, 3, "hash"}, {w, 2, 3, ""}, {w, 1, 4, ""}, {other, 1, 3, ""}} {
+			hash, found, err := tx.FindLockEventHash(ctx, c.w, l.ID, c.era, c.seq)
+			if string(hash) != c.want || found != (c.want != "") || err != nil {
+				t.Errorf("FindLockEventHash(%d, %d) = %q, %v (%v), want %q", c.era, c.seq, hash, found, err, c.want)
+			}
+		}
+		return nil
+	})
+}
+
 func filterLockEvents(t *testing.T, d Database) {
 	w := Workspace(t, d.Store)
 	l, other := newLock(w, "Front door"), newLock(w, "Back door")
