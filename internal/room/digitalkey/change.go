@@ -122,8 +122,8 @@ func (c Change) prepare(d draft) (moved, error) {
 	return m, c.preparePIN(&m, d)
 }
 
-// lackingLocks says whether a lock of the key is not among those.
-func (k DigitalKey) lackingLocks(all []Lock) bool { return len(all) != len(k.Locks) }
+// lackingLocks says whether a lock of the key is not among those, or it has none any more.
+func (k DigitalKey) lackingLocks(all []Lock) bool { return len(all) == 0 || len(all) != len(k.Locks) }
 
 // apply changes what needs no secret.
 func (c Change) apply(m *moved, check *checker) {
