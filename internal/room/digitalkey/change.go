@@ -117,7 +117,7 @@ func (c Change) prepare(d draft) (moved, error) {
 		m.wrong = check.fault()
 		return m, nil
 	}
-	if err = c.prepareCard(&m, d, number); err != nil {
+	if err := c.prepareCard(&m, d, number); err != nil {
 		return m, err
 	}
 	err = c.preparePIN(&m, d)
