@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/id"
@@ -24,7 +25,7 @@ const digitalKeyJoin = `u.workspace = k.workspace AND u.id = k.user_id AND w.id 
 func scanDigitalKey(row scanner) (k digitalkey.DigitalKey, err error) {
 	var starts, expires, expanded, created, cancelled, userSuspended, workspaceSuspended int64
 	var weekly, types, firstName, lastName string
-	if err = row.Scan(&k.ID, &k.Workspace, &k.User, &k.Description, &starts, &expires, &k.Timezone, &weekly, &k.Role, &types, &k.SurvivesLease,
+	if err := row.Scan(&k.ID, &k.Workspace, &k.User, &k.Description, &starts, &expires, &k.Timezone, &weekly, &k.Role, &types, &k.SurvivesLease,
 		&k.Notify.Email, &k.Notify.ShowPIN, &k.PINSealed, &k.PINLength, &k.CardSealed, &k.CardType, &expanded, &created, &k.CreatedBy,
 		&cancelled, &k.CancelledBy, &k.CancelReason, &k.Revision,
 		&firstName, &lastName, &k.Holder.Email, &userSuspended, &workspaceSuspended); err != nil {
@@ -136,7 +137,7 @@ func (t *Tx) ListUserDigitalKeys(ctx context.Context, w id.Workspace, u id.User,
 	if err != nil {
 		return nil, err
 	}
-	all := append(open, over...)
+	all := slices.Concat(open, over)
 	return all, t.withLocks(ctx, w, all)
 }
 

@@ -25,7 +25,7 @@ func (t *Tx) FindTag(ctx context.Context, q digitalkey.Tag) (digitalkey.Tag, boo
 		var from, until int64
 		var tag string
 		g.Kind = q.Kind
-		if err = row.Scan(&g.Workspace, &g.Lock, &tag, &g.Key, &g.User, &g.Digits, &from, &until); err != nil {
+		if err := row.Scan(&g.Workspace, &g.Lock, &tag, &g.Key, &g.User, &g.Digits, &from, &until); err != nil {
 			return g, err
 		}
 		g.From, g.Until = moment(from), moment(until)

@@ -69,7 +69,10 @@ func TestOpen_asksTheLock(t *testing.T) {
 		t.Fatalf("Open() = %+v (%v), want a command of Ada's for ten seconds", got, err)
 	}
 	storetest.Read(t, h.Store, func(ctx context.Context, tx *store.Tx) error {
-		view := any(tx).(unlock.Tx) //nolint:forcetypeassert // asked above
+		view, whole := any(tx).(unlock.Tx)
+		if !whole {
+			t.Fatal("the store does not keep locks")
+		}
 		all, err := view.ListWaitingCommands(ctx, h.w, h.gate, now, 10)
 		if len(all) != 1 || all[0].ID != got.ID {
 			t.Errorf("the lock has %+v waiting, want the command", all)

@@ -32,11 +32,15 @@ func mailedPIN(pin string) *outbox.DigitalKeyPIN {
 	return p
 }
 
+func issuedKey() outbox.DigitalKeyIssued {
+	return outbox.DigitalKeyIssued{To: ada(), Workspace: "Example & Sons", Key: winterKey("pin", "app"), PIN: mailedPIN("835296"), By: "Grace Hopper", At: noon().UnixMilli()}
+}
+
 func digitalKeySamples() map[string]outbox.Payload {
 	at := noon().UnixMilli()
 	one := winterKey("keycard")
 	one.Doors, one.Hours, one.Description = one.Doors[:1], nil, ""
-	issued := outbox.DigitalKeyIssued{To: ada(), Workspace: "Example & Sons", Key: winterKey("pin", "app"), PIN: mailedPIN("835296"), By: "Grace Hopper", At: at}
+	issued := issuedKey()
 	quiet, card := issued, issued
 	quiet.PIN = nil
 	card.PIN, card.Key = nil, one
@@ -65,7 +69,7 @@ func TestComposeDigitalKey_golden(t *testing.T) {
 // Each time is told in the lock's zone, with its distance from UTC then.
 func TestComposeDigitalKey_timesAreTheLocks(t *testing.T) {
 	s := newMailer(t, "smtp://localhost?from=keyhold@example.com")
-	p := digitalKeySamples()["digital_key_issued"].(outbox.DigitalKeyIssued) //nolint:forcetypeassert // a sample
+	p := issuedKey()
 	p.To.Timezone = "Asia/Tokyo"
 	_, e := composed(t, s, p)
 	for _, want := range []string{"Saturday, 24 October 2026, 14:00 (Europe/Berlin, UTC+02:00)", "Monday, 26 October 2026, 10:00 (Europe/Berlin, UTC+01:00)", "https://keys.example.com/app"} {
@@ -78,7 +82,7 @@ func TestComposeDigitalKey_timesAreTheLocks(t *testing.T) {
 // The PIN stands in the body and nowhere else, and opens only in its own message.
 func TestDeliverDigitalKey_pins(t *testing.T) {
 	s := newMailer(t, "smtp://localhost?from=keyhold@example.com")
-	p := digitalKeySamples()["digital_key_issued"].(outbox.DigitalKeyIssued) //nolint:forcetypeassert // a sample
+	p := issuedKey()
 	if m := message(t, p); bytes.Contains(m.Payload, []byte("835296")) {
 		t.Error("the message holds the PIN in the clear")
 	}

@@ -113,17 +113,19 @@ func (c Change) prepare(d draft) (moved, error) {
 	var check checker
 	c.apply(&m, &check)
 	number := check.cardOf(c, m.key)
-	if m.wrong = check.fault(); m.wrong != nil {
+	if len(check.fields) > 0 {
+		m.wrong = check.fault()
 		return m, nil
 	}
 	if err := c.prepareCard(&m, d, number); err != nil {
 		return m, err
 	}
-	return m, c.preparePIN(&m, d)
+	err = c.preparePIN(&m, d)
+	return m, err
 }
 
-// lackingLocks says whether a lock of the key is not among those.
-func (k DigitalKey) lackingLocks(all []Lock) bool { return len(all) != len(k.Locks) }
+// lackingLocks says whether a lock of the key is not among those, or it has none any more.
+func (k DigitalKey) lackingLocks(all []Lock) bool { return len(all) == 0 || len(all) != len(k.Locks) }
 
 // apply changes what needs no secret.
 func (c Change) apply(m *moved, check *checker) {

@@ -174,6 +174,21 @@ func TestChange_revisionsAndEnds(t *testing.T) {
 	storetest.Refused(t, err, "digital_key_over")
 }
 
+// The door of a key that is over may be gone.
+func TestChange_withoutADoor(t *testing.T) {
+	h := newHouse(t)
+	k := h.create(t, h.forADay()).Key
+	if _, err := h.Cancel(t.Context(), h.by, k.ID); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Exec(t, h.Database, `DELETE FROM digitalkey_lock WHERE key_id = $1`, string(k.ID))
+	_, err := h.Change(t.Context(), h.by, k.ID, digitalkey.Change{Description: new("x"), PIN: new(secret.FromString("8352"))}, 0)
+	storetest.Refused(t, err, "digital_key_over")
+	if got, err := h.Find(t.Context(), h.by, k.ID); err != nil || len(got.Key.Locks) != 0 {
+		t.Errorf("Find() = %+v (%v), want it without a lock", got, err)
+	}
+}
+
 // A door that has not heard of a shorter end may open as before: a cancel says so.
 func TestCancel_reckonsWithWhatTheDoorKnew(t *testing.T) {
 	for _, survives := range []bool{false, true} {

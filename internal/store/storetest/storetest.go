@@ -182,10 +182,10 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	var all []testCase
+	all := digitalkeyCases()
 	for _, some := range [][]testCase{
 		transactionCases(), concurrencyCases(), listCases(), valueCases(), ledgerCases(), signinCases(), accessPassCases(), directoryCases(), apikeyCases(),
-		securitykeyCases(), leaseCases(), smartlockCases(), digitalkeyCases(),
+		securitykeyCases(), smartlockCases(), digitalkeyCases(), leaseCases(),
 	} {
 		all = append(all, some...)
 	}
