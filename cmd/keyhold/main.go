@@ -29,6 +29,8 @@ type settings struct {
 	Config         kong.ConfigFlag `help:"A config file in JSON, with keys like public_url. Flags and environment go before it." env:"KEYHOLD_CONFIG" placeholder:"FILE"`
 	Data           string          `help:"The folder for the database and the keys." env:"KEYHOLD_DATA" default:"keyhold-data" placeholder:"DIR"`
 	Listen         string          `help:"Where to listen: host:port." env:"KEYHOLD_LISTEN" default:"localhost:8080"`
+	LockListen     string          `name:"lock-listen" help:"Where the controllers of doors come in: host:port, like :8443. A port of its own, TLS with client certificates. Without it, no lock can be enrolled." env:"KEYHOLD_LOCK_LISTEN" placeholder:"ADDRESS"`
+	LockURL        string          `name:"lock-url" help:"The address under which controllers find that port: wss://host:port. By default the public host and that port." env:"KEYHOLD_LOCK_URL" placeholder:"URL"`
 	PublicURL      string          `name:"public-url" help:"The address under which browsers reach the server: https://…, or http://localhost:PORT (the default) for a trial." env:"KEYHOLD_PUBLIC_URL" placeholder:"URL"`
 	DatabaseURL    string          `name:"database-url" help:"PostgreSQL to use: postgres://user:password@host:5432/name. Without it, SQLite in the data folder." env:"KEYHOLD_DATABASE_URL" placeholder:"URL"`
 	SMTPURL        string          `name:"smtp-url" help:"The mail server: smtps://user:password@host:465 or smtp://host:587. Without it, mails wait." env:"KEYHOLD_SMTP_URL" placeholder:"URL"`
@@ -42,7 +44,7 @@ type settings struct {
 
 func (s settings) parse() (app.Config, error) {
 	return app.Settings{
-		Data: s.Data, Listen: s.Listen, PublicURL: s.PublicURL, DatabaseURL: s.DatabaseURL, SMTPURL: s.SMTPURL, MailFrom: s.MailFrom,
+		Data: s.Data, Listen: s.Listen, LockListen: s.LockListen, LockURL: s.LockURL, PublicURL: s.PublicURL, DatabaseURL: s.DatabaseURL, SMTPURL: s.SMTPURL, MailFrom: s.MailFrom,
 		TrustedProxies: s.TrustedProxies, MetricsToken: s.MetricsToken, LogFormat: s.LogFormat,
 		Checkpoints: s.Checkpoints, APIRate: s.APIRate,
 	}.Parse()

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -15,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,12 +25,15 @@ import (
 	"github.com/keyhold/keyhold/internal/base/seal"
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/token"
+	"github.com/keyhold/keyhold/internal/edge/lockgate"
 	"github.com/keyhold/keyhold/internal/flow/bind"
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/flow/leave"
+	"github.com/keyhold/keyhold/internal/flow/unlock"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/lease"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
+	"github.com/keyhold/keyhold/internal/ledger/signal"
 	"github.com/keyhold/keyhold/internal/out/checkpoint"
 	"github.com/keyhold/keyhold/internal/out/keeper"
 	"github.com/keyhold/keyhold/internal/out/mail"
@@ -38,10 +41,12 @@ import (
 	"github.com/keyhold/keyhold/internal/out/wake"
 	"github.com/keyhold/keyhold/internal/out/worker"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
+	"github.com/keyhold/keyhold/internal/room/smartlock"
 	"github.com/keyhold/keyhold/internal/store"
 )
 
@@ -70,6 +75,11 @@ type App struct {
 	SecurityKeys *securitykey.Service
 	// Bind makes phones and hardware keys security keys.
 	Bind *bind.Service
+	// DigitalKeys is the room of who may open which door, Locks that of the doors.
+	DigitalKeys *digitalkey.Service
+	Locks       *smartlock.Service
+	// Unlock is how people open a door from afar.
+	Unlock *unlock.Service
 
 	config    Config
 	options   Options
@@ -78,19 +88,20 @@ type App struct {
 	folder    *folder // nil when only reading
 	store     *store.Store
 	keeper    *keeper.File
+	secrets   *secrets
+	signals   *signal.Hub
 	metrics   *prometheus.Registry
 	lease     *lease.Holder
 	waker     *wake.Waker
 	worker    *worker.Worker
 	sequencer *sequencer.Sequencer
+	gate      *lockgate.Gate
+	linkURL   atomic.Value  // string: where controllers find the link; unset while there is none
 	stopping  chan struct{} // closed when Serve ends
 	teller    *checkpoint.Teller
 	reports   sync.WaitGroup // what requests left to be done, see api.Config
 
 	rotating sync.Mutex // held while the key file is changed
-
-	mu      sync.Mutex
-	cursors map[id.Workspace]secret.Bytes // guarded by mu
 }
 
 // Open locks the data folder, opens the store, brings its schema up to date and
@@ -128,7 +139,7 @@ func (a *App) checkKeyFile(ctx context.Context) error {
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	if _, err = a.cursorSecret(ctx, all[0].ID); err == nil {
+	if _, err = a.secrets.CursorsOf(ctx, all[0].ID); err == nil {
 		return a.checkPeppers(ctx, all[0].ID)
 	}
 	path := filepath.Join(a.config.Data, keyFile)
@@ -141,7 +152,7 @@ func (a *App) checkKeyFile(ctx context.Context) error {
 // openReading opens everything but what writes by itself. Without lock the data
 // folder may belong to a running server: call nothing that writes.
 func openReading(ctx context.Context, c Config, o Options, log *slog.Logger, lock bool) (_ *App, err error) {
-	a := &App{config: c, options: o, log: log, clock: o.Clock, metrics: prometheus.NewRegistry(), cursors: map[id.Workspace]secret.Bytes{}, stopping: make(chan struct{})}
+	a := &App{config: c, options: o, log: log, clock: o.Clock, metrics: prometheus.NewRegistry(), signals: signal.NewHub(), stopping: make(chan struct{})}
 	if a.clock == nil {
 		a.clock = clock.System{}
 	}
@@ -188,6 +199,8 @@ func (a *App) openRooms() error {
 		return err
 	}
 	a.Directory = directory.New(store.For[directory.Tx](a.store), a.clock)
+	a.secrets = newSecrets(store.For[secretTx](a.store), a.Directory, a.keeper)
+	a.store.TellSignalsTo(a.signals)
 	a.SignIn = signin.New(signin.Config{Store: store.For[signin.Tx](a.store), Clock: a.clock, Party: party, LinksSignIn: a.options.LinksSignIn, CodeKey: a.keeper.CodeKey()})
 	a.Join = join.New(join.Config{Store: store.For[join.Tx](a.store), Clock: a.clock, Keeper: a.keeper, Party: party, LinksSignIn: a.options.LinksSignIn})
 	a.Leave = leave.New(store.For[leave.Tx](a.store), a.clock)
@@ -201,10 +214,22 @@ func (a *App) openRooms() error {
 	a.Overview = overview.New(store.For[overview.Tx](a.store), a.clock)
 	a.SecurityKeys = securitykey.NewService(securitykey.Config{
 		Store: store.For[securitykey.Tx](a.store), Clock: a.clock, LinkKey: a.keeper.CodeKey(),
-		Secrets: &secrets{store: store.For[secretTx](a.store), directory: a.Directory, keeper: a.keeper, known: map[id.Workspace]securitykey.Secrets{}},
+		Secrets: a.secrets,
 	})
 	a.Bind = bind.New(bind.Config{Store: store.For[bind.Tx](a.store), Clock: a.clock, Party: party, LinkKey: a.keeper.CodeKey()})
+	a.DigitalKeys = digitalkey.NewService(digitalkey.Config{Store: store.For[digitalkey.Tx](a.store), Clock: a.clock, Sealing: a.secrets})
+	a.Locks = smartlock.NewService(smartlock.Config{
+		Store: store.For[smartlock.Tx](a.store), Clock: a.clock, Authorities: a.secrets, Sealing: a.secrets, LinkURL: a.lockLink,
+	})
+	a.Unlock = unlock.NewService(unlock.Config{Store: store.For[unlock.Tx](a.store), Clock: a.clock})
+	a.gate = lockgate.New(lockgate.Config{Locks: a.Locks, Authorities: a.secrets, Signals: a.signals, Clock: a.clock, Log: a.log, Stopping: a.stopping})
 	return nil
+}
+
+// lockLink returns where controllers find the link, "" while there is none.
+func (a *App) lockLink() string {
+	link, _ := a.linkURL.Load().(string)
+	return link
 }
 
 // peppers are the key file's keys of the stored hashes.
@@ -301,36 +326,5 @@ func (a *App) SetupURL(link secret.Bytes) string {
 
 // sealingKey returns a workspace's sealing key, for mail that holds a sealed secret.
 func (a *App) sealingKey(ctx context.Context, workspace string) (seal.Key, error) {
-	me, err := a.Directory.Me(ctx, auth.Job(id.Workspace(workspace), "mail"))
-	if err != nil {
-		return seal.Key{}, err
-	}
-	return seal.OpenKey(ctx, a.keeper, workspace, me.Workspace.SealingKey)
-}
-
-// cursorSecret returns a workspace's secret for signing cursors. It never
-// changes, so the unsealed form is kept.
-func (a *App) cursorSecret(ctx context.Context, w id.Workspace) (secret.Bytes, error) {
-	a.mu.Lock()
-	known, ok := a.cursors[w]
-	a.mu.Unlock()
-	if ok {
-		return known, nil
-	}
-	me, err := a.Directory.Me(ctx, auth.Job(w, "cursors"))
-	if err != nil {
-		return secret.Bytes{}, err
-	}
-	key, err := seal.OpenKey(ctx, a.keeper, string(w), me.Workspace.SealingKey)
-	if err != nil {
-		return secret.Bytes{}, err
-	}
-	opened, err := key.Open(me.Workspace.CursorSecret, join.CursorIdentity(w))
-	if err != nil {
-		return secret.Bytes{}, fmt.Errorf("the key file does not fit this database: %w", err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cursors[w] = opened
-	return opened, nil
+	return a.secrets.SealingOf(ctx, id.Workspace(workspace))
 }

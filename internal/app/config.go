@@ -15,6 +15,8 @@ import (
 type Settings struct {
 	Data           string
 	Listen         string
+	LockListen     string
+	LockURL        string
 	PublicURL      string
 	DatabaseURL    string
 	SMTPURL        string
@@ -30,6 +32,8 @@ type Settings struct {
 type Config struct {
 	Data         string
 	Listen       string
+	LockListen   string // where doors' controllers come in; empty for nowhere
+	LockURL      string // under which they find it, wss://host:port; empty for the public host and LockListen's port
 	PublicURL    *url.URL
 	DatabaseURL  string // empty for SQLite in the data folder
 	SMTPURL      string // empty for none: mails wait in the outbox
@@ -57,7 +61,7 @@ func wrong(setting, why string, args ...any) error {
 
 // Parse checks the settings. Every error is a *SettingError.
 func (s Settings) Parse() (Config, error) {
-	c := Config{Data: s.Data, Listen: s.Listen, MailFrom: s.MailFrom, MetricsToken: s.MetricsToken, LogFormat: s.LogFormat, Checkpoints: s.Checkpoints, APIRate: s.APIRate}
+	c := Config{Data: s.Data, Listen: s.Listen, LockListen: s.LockListen, MailFrom: s.MailFrom, MetricsToken: s.MetricsToken, LogFormat: s.LogFormat, Checkpoints: s.Checkpoints, APIRate: s.APIRate}
 	if c.Data == "" {
 		return c, wrong("KEYHOLD_DATA", "names the folder for the database and the keys, and is empty")
 	}
@@ -70,6 +74,9 @@ func (s Settings) Parse() (Config, error) {
 		text = "http://localhost:" + port
 	}
 	if c.PublicURL, err = parsePublicURL(text); err != nil {
+		return c, err
+	}
+	if c.LockURL, err = s.lockURL(); err != nil {
 		return c, err
 	}
 	if s.DatabaseURL != "" {
@@ -113,14 +120,41 @@ func (s Settings) Parse() (Config, error) {
 // maxAPIRate bounds the setting: a million requests a second.
 const maxAPIRate = 60_000_000
 
-// checkListen returns the port of a listening address.
-func checkListen(listen string) (string, error) {
+// lockURL checks the settings of the lock link.
+func (s Settings) lockURL() (string, error) {
+	if s.LockListen == "" {
+		if s.LockURL != "" {
+			return "", wrong("KEYHOLD_LOCK_URL", "tells controllers where the lock link is, but none is opened: set KEYHOLD_LOCK_LISTEN too")
+		}
+		return "", nil
+	}
+	if _, err := checkAddress("KEYHOLD_LOCK_LISTEN", s.LockListen); err != nil {
+		return "", err
+	}
+	if s.LockListen == s.Listen {
+		return "", wrong("KEYHOLD_LOCK_LISTEN", "must be another port than KEYHOLD_LISTEN: the lock link is apart, with certificates of its own")
+	}
+	if s.LockURL == "" {
+		return "", nil
+	}
+	u, err := url.Parse(s.LockURL)
+	if err != nil || u.Scheme != "wss" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" {
+		return "", wrong("KEYHOLD_LOCK_URL", "must be a URL like wss://keys.example.com:8443")
+	}
+	return "wss://" + u.Host, nil
+}
+
+// checkListen returns the port of the server's listening address.
+func checkListen(listen string) (string, error) { return checkAddress("KEYHOLD_LISTEN", listen) }
+
+// checkAddress returns the port of a listening address that a setting gives.
+func checkAddress(setting, listen string) (string, error) {
 	_, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return "", wrong("KEYHOLD_LISTEN", "must be host:port, like localhost:8080 or :8080")
+		return "", wrong(setting, "must be host:port, like localhost:8080 or :8080")
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return "", wrong("KEYHOLD_LISTEN", "has no port between 0 and 65535")
+		return "", wrong(setting, "has no port between 0 and 65535")
 	}
 	return port, nil
 }

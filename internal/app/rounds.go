@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
@@ -101,4 +102,54 @@ func boundGarbage() {
 	live := max(sample[0].Value.Uint64(), 1<<20)
 	percent := int(min(max(min(max(live, garbageLeast), garbageMost)*100/live, 25), 400))
 	_ = debug.SetGCPercent(percent)
+}
+
+const (
+	// leaseEvery is how often doors are looked for whose lease ends.
+	leaseEvery = time.Minute
+	// hoursEvery is how often doors are told weekly hours again, and old rows go.
+	hoursEvery = time.Hour
+	// rehear is how long to wait before listening again after a failure.
+	rehear = time.Second
+)
+
+// keepDoors warns of doors that are cut off and tells doors the weekly hours to come, until
+// ctx ends.
+func (a *App) keepDoors(ctx context.Context) {
+	leases, hours := time.NewTicker(leaseEvery), time.NewTimer(unusedFirst)
+	defer leases.Stop()
+	defer hours.Stop()
+	by := auth.Job("", "server")
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-leases.C:
+			_, err = a.Locks.WarnLeases(ctx, by)
+		case <-hours.C:
+			_, told := a.DigitalKeys.RefreshHours(ctx, by)
+			err = errors.Join(told, a.DigitalKeys.Prune(ctx, by), a.Locks.Prune(ctx, by))
+			hours.Reset(hoursEvery)
+		}
+		if err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "looking after doors", "error", err.Error())
+		}
+	}
+}
+
+// hearSignals hands other servers' signals to whoever waits here, until ctx ends. Without
+// them everybody looks by themselves, a little later.
+func (a *App) hearSignals(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := a.store.Hear(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		a.log.WarnContext(ctx, "signals of other servers are not heard, so screens and doors take longer", "error", err.Error())
+		select {
+		case <-ctx.Done():
+		case <-time.After(rehear):
+		}
+	}
 }

@@ -12,8 +12,10 @@ import (
 	"github.com/keyhold/keyhold/internal/base/seal"
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/tx"
+	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
+	"github.com/keyhold/keyhold/internal/room/smartlock"
 )
 
 // secretTx is the storage of the workspaces' secrets.
@@ -22,48 +24,134 @@ type secretTx interface {
 	InsertWorkspaceSecret(ctx context.Context, w id.Workspace, kind string, sealed []byte) error
 }
 
-// secrets reads the workspaces' secrets, and makes those that a workspace has not yet.
+// secrets opens the workspaces' secrets, and makes those that a workspace has not yet.
 // They never change, so the unsealed forms are kept.
 type secrets struct {
 	store     tx.Runner[secretTx]
 	directory *directory.Service
 	keeper    seal.Keeper
 
-	mu    sync.Mutex
-	known map[id.Workspace]securitykey.Secrets // guarded by mu
+	mu          sync.Mutex
+	workspaces  map[id.Workspace]unsealed            // guarded by mu
+	known       map[secretName]secret.Bytes          // guarded by mu
+	authorities map[id.Workspace]smartlock.Authority // guarded by mu
+}
+
+// unsealed is what every workspace has from its beginning.
+type unsealed struct {
+	sealing seal.Key
+	cursors secret.Bytes
+}
+
+// secretName names a secret that is made when it is first asked for.
+type secretName struct {
+	workspace id.Workspace
+	kind      string
+}
+
+func newSecrets(store tx.Runner[secretTx], d *directory.Service, keeper seal.Keeper) *secrets {
+	return &secrets{
+		store: store, directory: d, keeper: keeper,
+		workspaces: map[id.Workspace]unsealed{}, known: map[secretName]secret.Bytes{}, authorities: map[id.Workspace]smartlock.Authority{},
+	}
+}
+
+// of opens what the workspace has from its beginning.
+func (s *secrets) of(ctx context.Context, w id.Workspace) (unsealed, error) {
+	s.mu.Lock()
+	out, ok := s.workspaces[w]
+	s.mu.Unlock()
+	if ok {
+		return out, nil
+	}
+	me, err := s.directory.Me(ctx, auth.Job(w, "secrets"))
+	if err != nil {
+		return out, err
+	}
+	if out.sealing, err = seal.OpenKey(ctx, s.keeper, string(w), me.Workspace.SealingKey); err != nil {
+		return out, err
+	}
+	if out.cursors, err = out.sealing.Open(me.Workspace.CursorSecret, join.CursorIdentity(w)); err != nil {
+		return out, fmt.Errorf("the key file does not fit this database: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.workspaces[w] = out
+	return out, nil
+}
+
+// CursorsOf returns the secret with which a workspace's cursors are signed.
+func (s *secrets) CursorsOf(ctx context.Context, w id.Workspace) (secret.Bytes, error) {
+	out, err := s.of(ctx, w)
+	return out.cursors, err
+}
+
+// SealingOf satisfies smartlock.SealingReader and digitalkey.SealingReader.
+func (s *secrets) SealingOf(ctx context.Context, w id.Workspace) (seal.Key, error) {
+	out, err := s.of(ctx, w)
+	return out.sealing, err
 }
 
 // SecretsOf satisfies securitykey.SecretsReader.
-func (s *secrets) SecretsOf(ctx context.Context, w id.Workspace) (securitykey.Secrets, error) {
+func (s *secrets) SecretsOf(ctx context.Context, w id.Workspace) (out securitykey.Secrets, err error) {
+	if out.Sealing, err = s.SealingOf(ctx, w); err != nil {
+		return securitykey.Secrets{}, err
+	}
+	if out.CardKey, err = s.secretOf(ctx, w, "card_key"); err != nil {
+		return securitykey.Secrets{}, err
+	}
+	if out.PINKey, err = s.secretOf(ctx, w, "pin_key"); err != nil {
+		return securitykey.Secrets{}, err
+	}
+	return out, nil
+}
+
+// authoritySeeds are the kinds of secrets of which a workspace's authority is made, in the
+// order of smartlock.NewAuthority.
+//
+// constant: a list.
+var authoritySeeds = [4]string{"lock_root", "lock_ca", "lock_signing", "lock_signing_next"}
+
+// AuthorityOf satisfies smartlock.AuthorityReader.
+func (s *secrets) AuthorityOf(ctx context.Context, w id.Workspace) (smartlock.Authority, error) {
 	s.mu.Lock()
-	known, ok := s.known[w]
+	known, ok := s.authorities[w]
 	s.mu.Unlock()
 	if ok {
 		return known, nil
 	}
-	me, err := s.directory.Me(ctx, auth.Job(w, "secrets"))
+	var seeds [4][]byte
+	for i, kind := range authoritySeeds {
+		seed, err := s.secretOf(ctx, w, kind)
+		if err != nil {
+			return smartlock.Authority{}, err
+		}
+		seeds[i] = seed.Expose()
+	}
+	out, err := smartlock.NewAuthority(w, seeds)
 	if err != nil {
-		return securitykey.Secrets{}, err
-	}
-	var out securitykey.Secrets
-	if out.Sealing, err = seal.OpenKey(ctx, s.keeper, string(w), me.Workspace.SealingKey); err != nil {
-		return securitykey.Secrets{}, err
-	}
-	if out.CardKey, err = s.secretOf(ctx, w, "card_key", out.Sealing); err != nil {
-		return securitykey.Secrets{}, err
-	}
-	if out.PINKey, err = s.secretOf(ctx, w, "pin_key", out.Sealing); err != nil {
-		return securitykey.Secrets{}, err
+		return smartlock.Authority{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.known[w] = out
+	s.authorities[w] = out
 	return out, nil
 }
 
-// secretOf returns one secret of a workspace. If two servers make it at once, both use
-// the one that was written first.
-func (s *secrets) secretOf(ctx context.Context, w id.Workspace, kind string, key seal.Key) (secret.Bytes, error) {
+// secretOf returns one secret of a workspace, 32 bytes. If two servers make it at once, both
+// use the one that was written first.
+func (s *secrets) secretOf(ctx context.Context, w id.Workspace, kind string) (secret.Bytes, error) {
+	name := secretName{w, kind}
+	s.mu.Lock()
+	known, ok := s.known[name]
+	s.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	key, err := s.SealingOf(ctx, w)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
 	of := seal.Identity{Workspace: string(w), Owner: string(w), Kind: kind, ID: string(w)}
 	var sealed []byte
 	var found bool
@@ -71,8 +159,7 @@ func (s *secrets) secretOf(ctx context.Context, w id.Workspace, kind string, key
 		sealed, found, err = t.FindWorkspaceSecret(ctx, w, kind)
 		return err
 	}
-	err := s.store.Read(ctx, look)
-	if err != nil {
+	if err := s.store.Read(ctx, look); err != nil {
 		return secret.Bytes{}, err
 	}
 	if !found {
@@ -92,9 +179,12 @@ func (s *secrets) secretOf(ctx context.Context, w id.Workspace, kind string, key
 			return secret.Bytes{}, err
 		}
 	}
-	opened, err := key.Open(sealed, of)
+	open, err := key.Open(sealed, of)
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("the key file does not fit this database: %w", err)
 	}
-	return opened, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[name] = open
+	return open, nil
 }

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
-	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/store"
@@ -14,7 +13,7 @@ import (
 
 // readerOf returns a reader that knows nothing yet, as another server has one.
 func readerOf(a *App) *secrets {
-	return &secrets{store: store.For[secretTx](a.store), directory: a.Directory, keeper: a.keeper, known: map[id.Workspace]securitykey.Secrets{}}
+	return newSecrets(store.For[secretTx](a.store), a.Directory, a.keeper)
 }
 
 // However many servers ask first, they get the same secrets; another workspace has

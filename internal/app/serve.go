@@ -22,6 +22,7 @@ import (
 	"github.com/keyhold/keyhold/internal/edge/holder"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/edge/kit/assets"
+	"github.com/keyhold/keyhold/internal/edge/lockgate"
 	"github.com/keyhold/keyhold/internal/edge/panel"
 	"github.com/keyhold/keyhold/internal/edge/sharedmobile"
 )
@@ -33,14 +34,40 @@ const drainTime = 15 * time.Second
 // Listen opens the address to serve on. A port that another program has is told
 // plainly, with the setting to change.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
+	return listenOn(ctx, "KEYHOLD_LISTEN", address)
+}
+
+func listenOn(ctx context.Context, setting, address string) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, wrong("KEYHOLD_LISTEN", "another program is using %s: stop it, or choose another port, like localhost:8090", address)
+		return nil, wrong(setting, "another program is using %s: stop it, or choose another port, like localhost:8090", address)
 	}
 	if err != nil {
-		return nil, wrong("KEYHOLD_LISTEN", "cannot listen on %s: %v", address, err)
+		return nil, wrong(setting, "cannot listen on %s: %v", address, err)
 	}
+	return l, nil
+}
+
+// listenLocks opens the port for doors' controllers, if one is set, and says from then on
+// where they find it.
+func (a *App) listenLocks(ctx context.Context) (net.Listener, error) {
+	if a.config.LockListen == "" {
+		return nil, nil //nolint:nilnil // no port is what the settings say
+	}
+	l, err := listenOn(ctx, "KEYHOLD_LOCK_LISTEN", a.config.LockListen)
+	if err != nil {
+		return nil, err
+	}
+	link := a.config.LockURL
+	if link == "" {
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		if err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+		link = "wss://" + net.JoinHostPort(a.config.PublicURL.Hostname(), port)
+	}
+	a.linkURL.Store(link + lockgate.LinkPath)
 	return l, nil
 }
 
@@ -53,20 +80,24 @@ func (a *App) Handler(version string) (http.Handler, error) {
 	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	k := kit.New(kit.Config{PublicURL: a.config.PublicURL, Clock: a.clock, Log: a.log, Sessions: a.SignIn, Metrics: a.metrics, Proxies: a.config.Proxies, Stopping: a.stopping})
 	mux := http.NewServeMux()
-	cursors := kit.Cursors{Secrets: a.cursorSecret}
+	cursors := kit.Cursors{Secrets: a.secrets.CursorsOf}
 	if err := api.Register(mux, api.Config{
 		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, APIKeys: a.APIKeys, SignIn: a.SignIn, Record: a.Record, Overview: a.Overview, Version: version,
-		SecurityKeys: a.SecurityKeys, Log: a.log, Reports: &a.reports,
+		SecurityKeys: a.SecurityKeys, DigitalKeys: a.DigitalKeys, Locks: a.Locks, Signals: a.signals, Log: a.log, Reports: &a.reports,
 	}); err != nil {
 		return nil, err
 	}
 	panel.New(panel.Config{
 		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys,
-		SecurityKeys: a.SecurityKeys, Bind: a.Bind, Record: a.Record, Overview: a.Overview,
+		SecurityKeys: a.SecurityKeys, Bind: a.Bind, DigitalKeys: a.DigitalKeys, Locks: a.Locks, Signals: a.signals, Record: a.Record, Overview: a.Overview,
 	}).Register(mux)
 	authenticator.Register(mux, a.APIKeys)
 	sharedmobile.Register(mux, a.APIKeys)
-	holder.New(holder.Config{Kit: k, Assets: files, Cursors: cursors, SignIn: a.SignIn, Record: a.Record, SecurityKeys: a.SecurityKeys, Bind: a.Bind}).Register(mux)
+	holder.New(holder.Config{
+		Kit: k, Assets: files, Cursors: cursors, SignIn: a.SignIn, Record: a.Record, SecurityKeys: a.SecurityKeys, Bind: a.Bind,
+		DigitalKeys: a.DigitalKeys, Unlock: a.Unlock, Signals: a.signals,
+	}).Register(mux)
+	a.gate.RegisterPublic(mux)
 	mux.Handle("GET "+assets.Prefix, files)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
@@ -137,6 +168,10 @@ func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready f
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
+	doors, err := a.listenLocks(ctx)
+	if err != nil {
+		return errors.Join(err, l.Close(), socket.Close())
+	}
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 	var owned sync.WaitGroup
@@ -146,15 +181,24 @@ func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready f
 	owned.Go(func() { a.waker.Run(background) })
 	owned.Go(func() { a.keepKeys(background) })
 	owned.Go(func() { a.keepSecurityKeys(background) })
+	owned.Go(func() { a.keepDoors(background) })
+	owned.Go(func() { a.hearSignals(background) })
 
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	admin := &http.Server{Handler: a.commandHandler(), ReadHeaderTimeout: 10 * time.Second}
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	owned.Go(func() { failed <- server.Serve(l) })
 	owned.Go(func() { failed <- admin.Serve(socket) })
+	if doors != nil {
+		owned.Go(func() {
+			if err := a.gate.Serve(background, doors); err != nil {
+				failed <- fmt.Errorf("the lock link: %w", err)
+			}
+		})
+	}
 	ready()
 
 	select {

@@ -109,6 +109,7 @@ var listed = map[string]ring{
 	"internal/base/once":   ringBase,
 	"internal/base/page":   ringBase,
 	"internal/base/seal":   ringBase,
+	"internal/base/search": ringBase,
 	"internal/base/secret": ringBase,
 	"internal/base/token":  ringBase,
 	"internal/base/tx":     ringBase,

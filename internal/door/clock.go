@@ -15,7 +15,10 @@ type timing struct {
 	base    int64         // Unix milliseconds
 	at      time.Duration // elapsed, when it was base
 	quality grant.Quality
-	saved   time.Duration // elapsed, when it was last written
+	// slack is how far the server's time may be ahead of base, in milliseconds: what ends is
+	// over by the later of the two.
+	slack int64
+	saved time.Duration // elapsed, when it was last written
 
 	highest int64  // what beacons said at the most, Unix milliseconds
 	lease   int64  // until when ordinary grants open, Unix seconds
@@ -44,6 +47,9 @@ func (t timing) file() clockFile {
 func (e *Engine) now() int64 {
 	return e.timing.base + (e.c.Clock.Elapsed() - e.timing.at).Milliseconds()
 }
+
+// latest is the time that it is at the most, in Unix milliseconds.
+func (e *Engine) latest() int64 { return e.now() + e.timing.slack }
 
 // seconds is the door's time in Unix seconds.
 func (e *Engine) seconds() int64 { return e.now() / 1000 }
@@ -84,7 +90,8 @@ func (e *Engine) saveClock(f clockFile) error {
 //
 // It was made after the hello was said. So the server's time is now at least what it says,
 // and at most that plus the hello's age: the door's time is moved into that span and no
-// further. A beacon that was held up, or comes twice, cannot set it behind the server's.
+// further. A beacon that was held up, or comes twice, cannot set it behind the server's; by
+// how much it may be behind is kept as slack.
 // What an earlier beacon said at the most is never undercut.
 func (e *Engine) hear(b grant.Beacon) error {
 	w, t := &e.wire, e.timing
@@ -93,7 +100,11 @@ func (e *Engine) hear(b grant.Beacon) error {
 	}
 	at := e.c.Clock.Elapsed()
 	low, high := max(b.Now, t.highest), max(b.Now+(at-w.greeted).Milliseconds(), t.highest)
+	if w.heard > 0 {
+		high = max(low, min(high, e.latest())) // this connection knows it better than by the hello's age
+	}
 	t.base, t.at, t.quality = min(max(e.now(), low), high), at, grant.Trusted
+	t.slack = high - t.base
 	t.highest = max(t.highest, b.Now)
 	if t.lease != b.LeaseUntil {
 		t.lease, t.serial = b.LeaseUntil, t.serial+1
@@ -103,7 +114,8 @@ func (e *Engine) hear(b grant.Beacon) error {
 	if err := e.saveClock(f); err != nil {
 		return err
 	}
-	e.timing.base, e.timing.at, e.timing.quality, e.timing.highest, e.timing.lease, e.timing.serial = t.base, t.at, t.quality, t.highest, t.lease, t.serial
+	e.timing.base, e.timing.at, e.timing.slack, e.timing.quality = t.base, t.at, t.slack, t.quality
+	e.timing.highest, e.timing.lease, e.timing.serial = t.highest, t.lease, t.serial
 	e.nextEnd = e.findNextEnd()
 	w.heard = b.Now
 	return nil

@@ -6,6 +6,7 @@
 package door
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -201,7 +202,7 @@ func (e *Engine) use(found []*grant.Grant, by grant.Medium) Verdict {
 
 // decide says why the grant does not open now; empty if it does.
 func (e *Engine) decide(g *grant.Grant) string {
-	if why := g.At(e.seconds()); why != "" {
+	if why := cmp.Or(g.At(e.seconds()), g.At(e.latest()/1000)); why != "" {
 		return why
 	}
 	switch {
@@ -209,7 +210,7 @@ func (e *Engine) decide(g *grant.Grant) string {
 		return ""
 	case e.timing.quality == grant.Untrusted:
 		return grant.ReasonClockUntrusted
-	case e.seconds() >= e.timing.lease:
+	case e.latest()/1000 >= e.timing.lease:
 		return grant.ReasonLeaseEnded
 	}
 	return ""

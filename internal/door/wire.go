@@ -296,7 +296,7 @@ func (e *Engine) commandNow(c grant.Command) string {
 	switch {
 	case e.timing.quality == grant.Untrusted:
 		return grant.ReasonClockUntrusted
-	case e.now() >= c.NotAfter && !e.broken.ignoreNotAfter:
+	case e.latest() >= c.NotAfter && !e.broken.ignoreNotAfter:
 		return grant.ReasonLate
 	case c.Grant == nil:
 		return ""

@@ -2,11 +2,15 @@ package token_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/token"
 )
@@ -201,6 +205,40 @@ func FuzzAccessPassDigest(f *testing.F) {
 		spaced := append([]byte(" -"), typed...)
 		if len(spaced) <= 200 && !bytes.Equal(digest, token.AccessPassDigest(key, "tap_1", secret.New(spaced))) {
 			t.Errorf("%q is another code with a space before it", typed)
+		}
+	})
+}
+
+func TestEnrolment(t *testing.T) {
+	lock := id.New[id.KindLock](time.Date(2026, time.March, 2, 9, 30, 0, 0, time.UTC))
+	root := sha256.Sum256([]byte("root"))
+	e := token.NewEnrolment(lock, root)
+	text := e.Secret().ExposeString()
+	if !strings.HasPrefix(text, "khe_"+string(lock)+"_") || !strings.HasSuffix(text, "_"+base64.RawURLEncoding.EncodeToString(root[:])) {
+		t.Errorf("Secret() = %s", text)
+	}
+	got, ok := token.ParseEnrolment(text)
+	if !ok || got.Lock != lock || got.Root != root || !bytes.Equal(got.Digest(), e.Digest()) {
+		t.Errorf("ParseEnrolment() = %+v, %v", got, ok)
+	}
+	if bytes.Equal(token.NewEnrolment(lock, root).Digest(), e.Digest()) {
+		t.Error("two tokens are alike")
+	}
+	for name, bad := range map[string]string{
+		"empty": "", "cut": text[:len(text)-1], "longer": text + "a", "another head": "kha" + text[3:], "no lock": strings.Replace(text, "lock_", "user_", 1),
+		"a line of its own": text[:len(text)-1] + "\n", "a secret with a dot": text[:len("khe_")+len(lock)+2] + "." + text[len("khe_")+len(lock)+3:],
+	} {
+		if _, ok := token.ParseEnrolment(bad); ok {
+			t.Errorf("%s: ParseEnrolment(%q) is accepted", name, bad)
+		}
+	}
+}
+
+func FuzzParseEnrolment(f *testing.F) {
+	f.Add(token.NewEnrolment(id.New[id.KindLock](time.UnixMilli(1)), sha256.Sum256(nil)).Secret().ExposeString())
+	f.Fuzz(func(t *testing.T, s string) {
+		if e, ok := token.ParseEnrolment(s); ok && e.Secret().ExposeString() != s {
+			t.Errorf("ParseEnrolment(%q) reads %q", s, e.Secret().ExposeString())
 		}
 	})
 }

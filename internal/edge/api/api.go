@@ -26,11 +26,14 @@ import (
 	"github.com/keyhold/keyhold/internal/edge/kit/assets"
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/signal"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
+	"github.com/keyhold/keyhold/internal/room/smartlock"
 )
 
 // Prefix is where the API's paths begin.
@@ -52,6 +55,9 @@ type Config struct {
 	Overview  *overview.Service
 	// SecurityKeys is the room of the keys that people sign in with.
 	SecurityKeys *securitykey.Service
+	DigitalKeys  *digitalkey.Service
+	Locks        *smartlock.Service
+	Signals      *signal.Hub
 	Version      string
 	Log          *slog.Logger // of what no request waits for
 	// Reports counts the reports of leaked tokens that are worked on. Whoever stops
@@ -92,6 +98,8 @@ func Register(mux *http.ServeMux, c Config) error {
 	a.registerAdministrators()
 	a.registerUsers()
 	a.registerSecurityKeys()
+	a.registerDigitalKeys()
+	a.registerLocks()
 	a.registerAccessPasses()
 	a.registerActivities()
 	a.registerAPIKeys()

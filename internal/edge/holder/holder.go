@@ -57,6 +57,9 @@ type Config struct {
 
 	SecurityKeys SecurityKeys
 	Bind         Bind
+	DigitalKeys  DigitalKeys
+	Unlock       Unlock
+	Signals      Signals
 }
 
 // Holder answers the app's routes. Use New.
@@ -86,6 +89,7 @@ func (h *Holder) Register(mux *http.ServeMux) {
 	mux.Handle("POST "+Prefix+"/passkeys/{id}/delete", h.signed(h.deletePasskey))
 	mux.Handle("POST "+Prefix+"/sessions/{id}/end", h.signed(h.endSession))
 	h.registerSecurityKeys(mux)
+	h.registerDigitalKeys(mux)
 	h.registerInstall(mux)
 	mux.Handle(Prefix+"/", h.open(func(http.ResponseWriter, *http.Request) error {
 		return fault.NotFound("page_not_found", textNotFound)
@@ -205,6 +209,7 @@ type shell struct {
 	Links     []navLink
 	Themes    []themeChoice
 	Path      string
+	Stream    string // where the page hears of news
 }
 
 type navLink struct {
@@ -238,7 +243,8 @@ func (h *Holder) shell(v visit, title string) shell {
 			Style: a.Path("app.css"), Script: a.Path("app.js"), Icon: a.Path("favicon.svg"),
 			Manifest: Prefix + "/manifest.webmanifest", Touch: a.Path("app-192.png"),
 		},
-		Toast: flashText(v.flash), Signed: v.account.Person.User != "", Panel: v.caller.Kind == auth.Administrator,
+		Stream: Prefix + "/live",
+		Toast:  flashText(v.flash), Signed: v.account.Person.User != "", Panel: v.caller.Kind == auth.Administrator,
 		Name: v.account.Person.Name, Initials: kit.Initials(v.account.Person.Name), Workspace: v.account.Person.WorkspaceName, Path: v.path,
 		Links: []navLink{{Name: textKeys, Path: Prefix, Icon: "key", Current: v.path == Prefix}},
 		Themes: []themeChoice{

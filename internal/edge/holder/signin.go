@@ -12,6 +12,8 @@ import (
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/edge/kit"
+	"github.com/keyhold/keyhold/internal/ledger/signal"
+	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
@@ -187,6 +189,7 @@ type accountView struct {
 	Facts    []fact
 	Waiting  bool // an administrator whose passkeys open the app only
 	KeysOnly bool // the session is for setting up keys
+	Doors    []doorCard
 	Keys     []keyRow
 	// NeedsProof says that another key takes more than this session.
 	NeedsProof bool
@@ -226,10 +229,20 @@ func (h *Holder) account(w http.ResponseWriter, r *http.Request, v visit) error 
 	if err != nil {
 		return err
 	}
+	var doors []digitalkey.Own
+	if !standing.KeysOnly {
+		if doors, err = h.c.DigitalKeys.Own(r.Context(), v.caller); err != nil {
+			return err
+		}
+	}
 	p := v.account.Person
 	view := accountView{
+		Doors: v.doorCards(doors),
 		Shell: h.shell(v, textKeys), Name: p.Name, Initials: kit.Initials(p.Name), KeysOnly: standing.KeysOnly,
 		Facts: []fact{{textWorkspace, p.WorkspaceName}, {textEmail, p.Email}},
+	}
+	if !standing.KeysOnly {
+		view.Shell.Stream += "?" + url.Values{"pulse": {pulseOf(doors)}}.Encode()
 	}
 	for _, k := range keys {
 		view.Keys = append(view.Keys, v.keyRow(k))
@@ -311,7 +324,9 @@ func (h *Holder) endSession(w http.ResponseWriter, r *http.Request, v visit) err
 	return nil
 }
 
-// live tells the page when its session ends, so that the window is out at once.
+// live tells the page when the person's doors change, and when its session ends, so that the
+// window is out at once. The page says in pulse how the doors were when it was made: what
+// changed before the stream began is not missed.
 func (h *Holder) live(w http.ResponseWriter, r *http.Request) error {
 	by, err := h.c.Kit.SessionCaller(r)
 	if err != nil {
@@ -321,13 +336,23 @@ func (h *Holder) live(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	h.c.Kit.Live(w, r, by, func(ctx context.Context) ([]kit.LiveEvent, error) {
+	heard, cancel := h.c.Signals.Subscribe(signal.Of(by.Workspace, signal.User, string(by.User)))
+	defer cancel()
+	pulse := r.URL.Query().Get("pulse")
+	h.c.Kit.Live(w, r, by, heard, func(ctx context.Context) ([]kit.LiveEvent, error) {
 		if account.Standing.KeysOnly { // it may not read the record, but knows when it ends
 			_, err := h.c.SignIn.Account(ctx, by)
 			return nil, err
 		}
-		_, err := h.c.Record.Changes(ctx, by, h.c.Kit.Clock().Now())
-		return nil, err
+		doors, err := h.c.DigitalKeys.Own(ctx, by)
+		if err != nil {
+			return nil, err
+		}
+		before, now := pulse, pulseOf(doors)
+		if pulse = now; before == now || before == "" {
+			return nil, nil
+		}
+		return []kit.LiveEvent{{Name: "changed", Data: map[string][]string{"kinds": {"digital_key"}}}}, nil
 	})
 	return nil
 }

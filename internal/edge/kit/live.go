@@ -24,6 +24,8 @@ type LiveEvent struct {
 const (
 	liveEvery = time.Second
 	liveQuiet = 20
+	// clockSlack is how far a clock may run from the one that was told.
+	clockSlack = time.Second
 )
 
 // maxStreams bounds how many streams one session has at once: so many pages are open
@@ -50,10 +52,12 @@ func (k *Kit) leaveStream(session id.Session) {
 }
 
 // Live answers with server-sent events until the reader goes or the server stops.
-// It calls next every second and sends what it returns. When next is refused, the
+// It tells the server's time by an event "clock", in Unix milliseconds, at the beginning and
+// whenever the clock was set. It calls next every second, and at once when woken, and sends what it returns. woken may
+// be nil. When next is refused, the
 // stream tells so by an event "ended" and closes: a session that was ended is out
 // within a second.
-func (k *Kit) Live(w http.ResponseWriter, r *http.Request, by auth.Caller, next func(ctx context.Context) ([]LiveEvent, error)) {
+func (k *Kit) Live(w http.ResponseWriter, r *http.Request, by auth.Caller, woken <-chan struct{}, next func(ctx context.Context) ([]LiveEvent, error)) {
 	if !k.enterStream(by.Session) {
 		w.Header().Set("Retry-After", "60")
 		http.Error(w, "This session has too many pages open.", http.StatusTooManyRequests)
@@ -73,8 +77,15 @@ func (k *Kit) Live(w http.ResponseWriter, r *http.Request, by auth.Caller, next 
 	w.WriteHeader(http.StatusOK)
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()
+	told := k.Clock().Now()
+	since := clock.StartStopwatch()
 	for quiet := 0; ; quiet++ {
 		events, err := next(r.Context())
+		now := k.Clock().Now()
+		if ahead := now.Sub(told.Add(since.Elapsed())); quiet == 0 || ahead.Abs() > clockSlack {
+			told, since = now, clock.StartStopwatch()
+			events = append(events, LiveEvent{Name: "clock", Data: now.UnixMilli()})
+		}
 		if f, refused := fault.As(err); refused {
 			events = []LiveEvent{{Name: "ended", Data: f.Code}}
 		} else if err != nil {
@@ -108,6 +119,32 @@ func (k *Kit) Live(w http.ResponseWriter, r *http.Request, by auth.Caller, next 
 		case <-k.c.Stopping:
 			return
 		case <-tick.C:
+		case <-woken:
+		}
+	}
+}
+
+// awaitEvery is how often Await looks if it hears nothing.
+const awaitEvery = 250 * time.Millisecond
+
+// Await calls look until it says that it is done, patience is over (done is false then) or
+// ctx ends: at once, whenever heard tells of news, and now and then without.
+func Await(ctx context.Context, heard <-chan struct{}, patience time.Duration, look func(ctx context.Context) (done bool, err error)) (bool, error) {
+	over := time.NewTimer(patience)
+	defer over.Stop()
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	for {
+		if done, err := look(ctx); done || err != nil {
+			return done, err
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-over.C:
+			return look(ctx)
+		case <-tick.C:
+		case <-heard:
 		}
 	}
 }

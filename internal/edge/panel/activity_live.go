@@ -9,6 +9,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/signal"
 )
 
 // news is what a page is told: the kinds of things that changed, and a sentence if
@@ -27,7 +28,10 @@ func (p *Panel) live(w http.ResponseWriter, r *http.Request) error {
 	known := map[id.Activity]bool{}
 	since := v.now
 	first := true
-	p.c.Kit.Live(w, r, v.caller, func(ctx context.Context) ([]kit.LiveEvent, error) {
+	pulse := ""
+	heard, cancel := p.c.Signals.Subscribe(signal.Of(v.caller.Workspace, signal.Locks, string(v.caller.Workspace)))
+	defer cancel()
+	p.c.Kit.Live(w, r, v.caller, heard, func(ctx context.Context) ([]kit.LiveEvent, error) {
 		now := p.c.Kit.Clock().Now()
 		changes, err := p.c.Record.Changes(ctx, v.caller, since.Add(-activity.ChangesReach/2))
 		if err != nil {
@@ -35,6 +39,15 @@ func (p *Panel) live(w http.ResponseWriter, r *http.Request) error {
 		}
 		since = now
 		out := newsOf(v, changes, known)
+		if v.can(auth.LocksRead) {
+			before := pulse
+			if pulse, err = p.c.Locks.Pulse(ctx, v.caller); err != nil {
+				return nil, err
+			}
+			if before != "" && before != pulse && !slices.Contains(out.Kinds, "lock") {
+				out.Kinds = append(out.Kinds, "lock")
+			}
+		}
 		if first || len(out.Kinds) == 0 {
 			// What is on the page was read a moment ago.
 			first = false

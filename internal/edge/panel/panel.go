@@ -174,6 +174,9 @@ type Config struct {
 	APIKeys      APIKeys
 	SecurityKeys SecurityKeys
 	Bind         Bind
+	DigitalKeys  DigitalKeys
+	Locks        Locks
+	Signals      Signals
 	Record       Record
 	Overview     Overview
 }
@@ -198,6 +201,8 @@ func (p *Panel) Register(mux *http.ServeMux) {
 	p.registerUsers(mux)
 	p.registerAPIKeys(mux)
 	p.registerSecurityKeys(mux)
+	p.registerDigitalKeys(mux)
+	p.registerLocks(mux)
 	p.registerActivities(mux)
 	p.registerDashboard(mux)
 	p.registerAdministrators(mux)

@@ -114,6 +114,9 @@ func sections(v visit) []navSection {
 	if v.can(auth.SecurityKeysRead) {
 		out = append(out, navSection{Title: textNavSecurityKeys, Links: securityKeyLinks(v, link)})
 	}
+	if doors := doorLinks(v, link); len(doors) > 0 {
+		out = append(out, navSection{Title: textNavDigitalKeys, Links: doors})
+	}
 	if v.can(auth.APIKeysRead) {
 		out = append(out, navSection{Title: textNavIntegrations, Label: textNavAuthentication, Links: []navLink{link(textAPIKeysTitle, "/api-keys", "key")}})
 	}
@@ -133,6 +136,26 @@ func sections(v visit) []navSection {
 	}
 	if len(workspace) > 0 {
 		out = append(out, navSection{Title: textNavWorkspace, Links: workspace})
+	}
+	return out
+}
+
+// doorLinks are the pages about doors.
+func doorLinks(v visit, link func(name, to, icon string) navLink) []navLink {
+	var out []navLink
+	newPath := digitalKeysPath + "/new"
+	if v.canAddDigitalKey() {
+		out = append(out, link(textDigitalKeysNew, newPath, "circle-plus"))
+	}
+	if v.can(auth.DigitalKeysRead) {
+		keys := link(textNavDigitalKeys, digitalKeysPath, "door")
+		if path, _, _ := strings.Cut(v.path, "?"); path == newPath {
+			keys.Current = false
+		}
+		out = append(out, keys)
+	}
+	if v.can(auth.LocksRead) {
+		out = append(out, link(textLocksTitle, locksPath, "lock"), link(textEventsTitle, "/lock-events", "list-details"))
 	}
 	return out
 }

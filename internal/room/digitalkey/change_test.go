@@ -11,6 +11,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/grant"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/base/search"
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 	"github.com/keyhold/keyhold/internal/room/digitalkey"
@@ -495,7 +496,7 @@ func TestList_byStatusFollowsTheClock(t *testing.T) {
 	h.create(t, n)
 	for _, want := range []digitalkey.Status{digitalkey.Upcoming, digitalkey.Active, digitalkey.Expired} {
 		for _, s := range digitalkey.Statuses() {
-			p, err := h.List(t.Context(), h.by, digitalkey.Query{Status: s, Words: digitalkey.Words("GUEST äda"), Page: page.Request{WithTotal: true}})
+			p, err := h.List(t.Context(), h.by, digitalkey.Query{Status: s, Words: search.Words("GUEST äda"), Page: page.Request{WithTotal: true}})
 			if err != nil || (len(p.Items) == 1) != (s == want) || p.Total != len(p.Items) {
 				t.Errorf("List(%s) = %d keys of %d (%v) while it is %s", s, len(p.Items), p.Total, err, want)
 			}

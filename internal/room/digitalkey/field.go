@@ -166,31 +166,6 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// The bounds of a search.
-const (
-	maxWords    = 8
-	maxWord     = 64  // bytes
-	maxSearched = 400 // bytes
-)
-
-// Words returns the folded words of a search text for Query.Words, each once, without those
-// that begin another: cut and folded as the words are under which keys are found.
-func Words(text string) []string {
-	all := strings.Fields(fold(strings.ToValidUTF8(text[:min(len(text), maxSearched)], " ")))
-	for i, w := range all {
-		all[i] = strings.ToValidUTF8(w[:min(len(w), maxWord)], "")
-	}
-	slices.Sort(all)
-	var out []string
-	for i, w := range all {
-		if i+1 < len(all) && strings.HasPrefix(all[i+1], w) {
-			continue
-		}
-		out = append(out, w)
-	}
-	return out[:min(len(out), maxWords)]
-}
-
 // fold takes case, accents and controls off a text.
 func fold(text string) string {
 	return strings.Map(func(r rune) rune {

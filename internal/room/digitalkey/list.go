@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
@@ -68,12 +69,31 @@ func (s *Service) Receipts(ctx context.Context, by auth.Caller, k id.DigitalKey)
 	return out.Receipts, nil
 }
 
-// List returns one page of the workspace's keys. For Query.Words see Words. The caller needs
+// List returns one page of the workspace's keys. For Query.Words see package search. The caller needs
 // digital_keys.read.
 func (s *Service) List(ctx context.Context, by auth.Caller, q Query) (page.Page[DigitalKey], error) {
 	q.Page = q.Page.Bounded()
 	var out page.Page[DigitalKey]
 	err := s.gate.Read(ctx, by, activity.Attempt{Action: "digital_key.list", Need: auth.DigitalKeysRead}, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (err error) {
+		q.Now = now
+		out, err = t.ListDigitalKeys(ctx, by.Workspace, q)
+		return err
+	})
+	return out, err
+}
+
+// ListOf is List for the keys of one user, who is there: an unknown user is not found.
+func (s *Service) ListOf(ctx context.Context, by auth.Caller, u id.User, q Query) (page.Page[DigitalKey], error) {
+	q.Page, q.User = q.Page.Bounded(), u
+	var out page.Page[DigitalKey]
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "digital_key.list", Need: auth.DigitalKeysRead, Target: activity.Party{Type: "user", ID: string(u)}}, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) error {
+		_, found, err := t.FindDigitalKeyUser(ctx, by.Workspace, u)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fault.NotFound("user_not_found", "This user does not exist.")
+		}
 		q.Now = now
 		out, err = t.ListDigitalKeys(ctx, by.Workspace, q)
 		return err

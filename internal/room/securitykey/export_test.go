@@ -18,5 +18,3 @@ func CardNumber(typed string) (string, bool) {
 	number, ok := card.Parse(typed)
 	return number.ExposeString(), ok
 }
-
-func Words(text string) []string { return words(text) }

@@ -8,6 +8,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/card"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
+	"github.com/keyhold/keyhold/internal/base/search"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 )
 
@@ -38,7 +39,7 @@ func (s *Service) Find(ctx context.Context, by auth.Caller, k id.SecurityKey) (D
 // List returns one page of the workspace's keys. text is what a person typed into a
 // search box; it may be the whole number of a card. The caller needs security_keys.read.
 func (s *Service) List(ctx context.Context, by auth.Caller, text string, q Query) (page.Page[SecurityKey], error) {
-	q.Page, q.Words = q.Page.Bounded(), words(text)
+	q.Page, q.Words = q.Page.Bounded(), search.Words(text)
 	digest, err := s.digestOf(ctx, by.Workspace, text)
 	if err != nil {
 		return page.Page[SecurityKey]{}, err

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/keyhold/keyhold/internal/base/search"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
@@ -155,7 +156,7 @@ func FuzzCardNumber(f *testing.F) {
 func TestWords_areTheDirectorys(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[A-Za-zÄé .@-]{0,40}`)).Draw(t, "text")
-		if got, want := securitykey.Words(text), directory.Words(text); !slices.Equal(got, want) {
+		if got, want := search.Words(text), directory.Words(text); !slices.Equal(got, want) {
 			t.Fatalf("%q: %q, want %q", text, got, want)
 		}
 	})

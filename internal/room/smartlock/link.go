@@ -104,13 +104,16 @@ func (s *Service) Connect(ctx context.Context, by auth.Caller, link string, h gr
 		if by.Token == l.Controller.NextSerial {
 			l.Controller.Serial, l.Controller.NextSerial = l.Controller.NextSerial, ""
 		}
+		again := l.State.Link == link // it said hello before, and may have said this one earlier still
 		l.State.Link, l.Controller.Software, l.Controller.Clock = link, h.Software, h.Quality
 		_ = l.hears(now) // its pulse moves in any case
 		if err := syncHello(ctx, t, &l, grant.Applied{Epoch: h.Epoch, Version: h.Version}, now); err != nil {
 			return nil, err
 		}
-		if err := recordHello(ctx, t, by, &l, int64(h.EventFirst), int64(h.EventLast), now); err != nil {
-			return nil, err
+		if stale := again && int64(h.EventLast) < l.Controller.EventThrough; !stale {
+			if err := recordHello(ctx, t, by, &l, int64(h.EventFirst), int64(h.EventLast), now); err != nil {
+				return nil, err
+			}
 		}
 		if err := t.UpdateLockLink(ctx, l, now); err != nil {
 			return nil, err

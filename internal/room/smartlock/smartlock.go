@@ -168,6 +168,16 @@ type Enrolling struct {
 	ExpiresAt time.Time
 }
 
+// Over says whether nothing will come of a command any more: it is done, or its time is
+// over and a door's last word would have been heard.
+func (c Command) Over(now time.Time) bool {
+	patience := time.Duration(0)
+	if c.Op == grant.OpTeachCard {
+		patience = grant.TeachSeconds * time.Second
+	}
+	return c.Outcome != "" || !now.Before(c.NotAfter.Add(patience+time.Second))
+}
+
 // TaughtIdentity names the row to which the number of a taught card is bound.
 func TaughtIdentity(w id.Workspace, c id.LockCommand) seal.Identity {
 	return seal.Identity{Workspace: string(w), Owner: string(w), Kind: "taught_card", ID: string(c)}

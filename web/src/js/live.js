@@ -1,11 +1,13 @@
 // @ts-check
+import { now, setNow } from './time.js'
 import { toast } from './toast.js'
 
 /**
  * Keeps a page up to date from its event stream (data-kh-stream): what names a kind
  * that changed in data-kh-live is loaded anew, what others did is told, and when the
  * session ends the page is left for data-kh-out at once. While the page is hidden
- * there is no stream; shown again, all of it is loaded anew.
+ * there is no stream; shown again, all of it is loaded anew. What changes by itself at
+ * the moment of its data-kh-turn is loaded anew at that very moment.
  * @param {HTMLElement} body
  */
 export function live(body) {
@@ -21,6 +23,10 @@ export function live(body) {
       refresh(kinds)
       if (text) toast(text)
     })
+    source.addEventListener('clock', (event) => {
+      setNow(JSON.parse(event.data))
+      turn()
+    })
     source.addEventListener('ended', () => {
       source?.close()
       const to = new URL(body.dataset.khOut ?? '/', location.href)
@@ -35,7 +41,29 @@ export function live(body) {
   }
   document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()))
   addEventListener('pagehide', close)
+  document.addEventListener('htmx:after:swap', turn)
+  turn()
   open()
+}
+
+/** At most so long a timer runs without looking again. */
+const longest = 60 * 60 * 1000
+
+let turning = 0
+
+/** Waits for the next moment at which something on the page changes by itself. */
+function turn() {
+  clearTimeout(turning)
+  const moments = [...document.querySelectorAll('[data-kh-turn]')].map((e) => Date.parse(e.getAttribute('data-kh-turn') ?? '')).filter((at) => at > now() - 5000)
+  if (moments.length === 0) return
+  const wait = Math.min(...moments) - now()
+  turning = setTimeout(
+    () => {
+      if (wait <= longest) refresh(['turn'])
+      turn()
+    },
+    Math.min(Math.max(wait + 20, 500), longest)
+  )
 }
 
 /**
@@ -45,7 +73,12 @@ export function live(body) {
 function refresh(kinds) {
   for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-kh-live][id]'))) {
     const words = (element.dataset.khLive ?? '').split(' ')
-    if (!kinds.includes('*') && !words.includes('*') && !words.some((word) => kinds.includes(word))) continue
+    const turns = kinds.includes('turn') && element.querySelector('[data-kh-turn]') !== null
+    if (!turns && !kinds.includes('*') && !words.includes('*') && !words.some((word) => kinds.includes(word))) continue
+    if (element.querySelector('[data-kh-state]')) {
+      setTimeout(() => refresh(kinds), 2000) // what a press brought stays to be read
+      continue
+    }
     if (isBusy(element)) continue
     const where = `#${element.id}`
     // @ts-ignore htmx is a global of its own script

@@ -6,8 +6,19 @@ const hour = 60 * minute
 const day = 24 * hour
 
 // The server's clock counts, not this machine's.
-const started = Date.parse(document.documentElement.dataset.now ?? '') || Date.now()
-const now = () => started + performance.now()
+let started = Date.parse(document.documentElement.dataset.now ?? '') || Date.now()
+
+/** The server's time, in milliseconds. */
+export const now = () => started + performance.now()
+
+/**
+ * Takes the server's word for what time it is.
+ * @param {number} ms
+ */
+export function setNow(ms) {
+  started = ms - performance.now()
+}
+
 const zone = document.documentElement.dataset.zone || Intl.DateTimeFormat().resolvedOptions().timeZone
 
 /** @type {Set<HTMLTimeElement>} */

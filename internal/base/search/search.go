@@ -1,4 +1,6 @@
-package securitykey
+// Package search cuts and folds what people type to look for something. It knows nothing of
+// what is looked for.
+package search
 
 import (
 	"slices"
@@ -15,9 +17,9 @@ const (
 	maxSearched = 400 // bytes
 )
 
-// words returns the folded words of a search text, each once, without those that begin
-// another: cut and folded as the words are under which keys are found.
-func words(text string) []string {
+// Words returns the folded words of a search text, each once, without those that begin
+// another: cut and folded as the words are under which things are found. It has at most eight.
+func Words(text string) []string {
 	fold := func(r rune) rune {
 		switch {
 		case unicode.Is(unicode.Mn, r):
