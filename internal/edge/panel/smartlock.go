@@ -43,6 +43,7 @@ type Signals interface {
 type locksView struct {
 	Shell    shell
 	CanAdd   bool // beside the title; an empty list offers it itself
+	Searches bool // there is something to look for
 	Count    string
 	Counters []statusCounter
 	Query    string
@@ -186,7 +187,7 @@ func (p *Panel) locks(w http.ResponseWriter, r *http.Request, v visit) error {
 func (p *Panel) locksView(v visit, l list, n smartlock.Counts) locksView {
 	state := l.params.Get("state")
 	view := locksView{
-		Shell: p.shell(v, textLocksTitle, crumb{Name: textNavDigitalKeys}), CanAdd: v.can(auth.LocksWrite) && n.Total > 0, Query: l.params.Get("q"), State: state,
+		Shell: p.shell(v, textLocksTitle, crumb{Name: textNavDigitalKeys}), CanAdd: v.can(auth.LocksWrite) && n.Total > 0, Searches: n.Total > 0, Query: l.params.Get("q"), State: state,
 		Columns: []column{
 			l.column(textColumnName, smartlock.SortName, ""),
 			{Name: textColumnStatus},

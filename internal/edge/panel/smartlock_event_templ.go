@@ -54,7 +54,7 @@ func eventsTemplate(p eventsView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "</h1></div><form class=\"kh-filters is-tight\" method=\"get\" action=\"/lock-events\" hx-get=\"/lock-events\" hx-trigger=\"change, submit\" hx-target=\"#events\" hx-select=\"#events\" hx-swap=\"outerHTML\" hx-replace-url=\"true\" hx-sync=\"this:replace\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "</h1></div><form class=\"kh-filters is-many is-tight\" method=\"get\" action=\"/lock-events\" hx-get=\"/lock-events\" hx-trigger=\"change, submit\" hx-target=\"#events\" hx-select=\"#events\" hx-swap=\"outerHTML\" hx-replace-url=\"true\" hx-sync=\"this:replace\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -124,7 +124,7 @@ func (v visit) lockDetails(l smartlock.Lock) []detail {
 		{Label: textLockPlace, Value: l.Place},
 		{Label: fieldLabel("timezone"), Value: l.Timezone},
 		{Label: textLockOpensBy, List: row.Opens},
-		{Label: textLockOpenSeconds, Value: count(l.OpenSeconds, "second")},
+		{Label: textLockOpensFor, Value: count(l.OpenSeconds, "second")},
 		{Label: textLockLeaseLength, Value: spanText(time.Duration(l.LeaseSeconds) * time.Second), Help: textLockLeaseHelp},
 		{Label: textLockState, Value: boltText(l.State)},
 		{Label: textLockBattery, Value: row.Battery},

@@ -48,6 +48,7 @@ const (
 	textLockNameHelp     = "What holders of keys see on their button: Front door."
 	textLockZoneHelp     = "In it the times of its keys are entered and shown, like Europe/Berlin."
 	textLockOpenSeconds  = "Opens for (seconds)"
+	textLockOpensFor     = "Opens for"
 	textLockOpenHelp     = "1 to 120 seconds; then it locks by itself."
 	textLockState        = "State"
 	textLockVersion      = "Version"
