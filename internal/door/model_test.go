@@ -706,6 +706,7 @@ func (s *schedule) restore() {
 	if s.saved == nil {
 		return
 	}
+	s.pass(time.Second) // it takes a while: the epoch counts seconds
 	s.say("restore")
 	for _, table := range slices.Backward(modelTables()) {
 		s.exec(`DELETE FROM `+table+` WHERE `+ownColumn(table)+` = $1`, string(s.lock))
@@ -751,11 +752,17 @@ func (s *schedule) heal() {
 			}
 		}
 	}
-	s.pump() // a beacon for the lease
-	for len(s.down) > 0 {
-		raw := s.down[0]
-		s.down = s.down[1:]
-		s.receive(raw)
+	s.pump() // a beacon for the lease, and commands that wait
+	for len(s.up)+len(s.down) > 0 {
+		for len(s.down) > 0 {
+			raw := s.down[0]
+			s.down = s.down[1:]
+			s.receive(raw)
+		}
+		for up := s.up; len(up) > 0; up = up[1:] {
+			s.up = s.up[1:]
+			s.hear(up[0])
+		}
 	}
 	s.look()
 	s.agree()
