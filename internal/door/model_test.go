@@ -616,6 +616,7 @@ func (s *schedule) hear(raw []byte) {
 
 // confirm holds the server to its receipts: what is confirmed as gone opens nothing more.
 func (s *schedule) confirm() {
+	s.look() // what was opened until here
 	for name, safe := range s.gone {
 		k, _ := id.FromBytes[id.KindDigitalKey](name[:])
 		var receipts []digitalkey.Receipt
