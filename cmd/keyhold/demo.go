@@ -19,7 +19,7 @@ func (cmd demoCmd) Run(r *run) error {
 	for setting, value := range map[string]string{
 		"KEYHOLD_PUBLIC_URL": r.settings.PublicURL, "KEYHOLD_DATABASE_URL": r.settings.DatabaseURL,
 		"KEYHOLD_SMTP_URL": r.settings.SMTPURL, "KEYHOLD_MAIL_FROM": r.settings.MailFrom,
-		"KEYHOLD_CHECKPOINTS": r.settings.Checkpoints,
+		"KEYHOLD_CHECKPOINTS": r.settings.Checkpoints, "KEYHOLD_LOCK_LISTEN": r.settings.LockListen, "KEYHOLD_LOCK_URL": r.settings.LockURL,
 	} {
 		if value != "" {
 			return &app.SettingError{Setting: setting, Why: "the demo brings its own: leave it out, or use keyhold serve"}
@@ -43,6 +43,8 @@ Keyhold's demo is ready. Nothing here is real, and the clock can be moved.
 
   The panel              %s
   The mailbox            %s
+  Virtual doors          %s
+  (at the front door, try the PIN %s)
   The API's pages        %s/api/docs
   An Admin API key       %s
 
@@ -50,6 +52,6 @@ Keyhold's demo is ready. Nothing here is real, and the clock can be moved.
   curl -X POST -d '{"advance":"25h"}' %s
 
 Stop it with Ctrl+C.
-`, ready.SignInURL, ready.URL, ready.MailboxURL, ready.URL, ready.AdminToken, ready.AdminToken, ready.URL, ready.ClockURL)
+`, ready.SignInURL, ready.URL, ready.MailboxURL, ready.DoorURL, ready.DoorPIN, ready.URL, ready.AdminToken, ready.AdminToken, ready.URL, ready.ClockURL)
 	})
 }

@@ -40,6 +40,10 @@ type Ready struct {
 	MailboxURL string `json:"mailbox_url"`
 	AdminToken string `json:"admin_token"`
 	ClockURL   string `json:"clock_url"`
+	// DoorURL is where the virtual doors are.
+	DoorURL string `json:"door_url"`
+	// DoorPIN opens the front door while its key is there.
+	DoorPIN string `json:"door_pin"`
 }
 
 // mailHost is where the mailbox's page is: a host of its own, since mails are
@@ -74,8 +78,13 @@ func Run(ctx context.Context, c Config, ready func(Ready) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, box.Close()) }()
 
+	doors := newHall(folder, c.Log)
+	lockListen, err := doors.listen(ctx)
+	if err != nil {
+		return err
+	}
 	config, err := app.Settings{
-		Data: folder, Listen: c.Listen, PublicURL: "http://localhost:" + port, SMTPURL: box.SMTPURL(),
+		Data: folder, Listen: l.Addr().String(), LockListen: lockListen, PublicURL: "http://localhost:" + port, SMTPURL: box.SMTPURL(),
 		MailFrom: "Keyhold <keyhold@harbour.example>", LogFormat: "text",
 	}.Parse()
 	if err != nil {
@@ -84,28 +93,50 @@ func Run(ctx context.Context, c Config, ready func(Ready) error) (err error) {
 	a, err := app.Open(ctx, config, app.Options{
 		Clock: now, LinksSignIn: true,
 		Mount: func(mux *http.ServeMux) { mux.Handle("POST /demo/clock", clockHandler(now)) },
-		Wrap:  func(next http.Handler) http.Handler { return byHost(box, next) },
+		Wrap: func(next http.Handler) http.Handler {
+			return byHost(map[string]http.Handler{mailHost: box, doorHost: doors}, next)
+		},
 	}, c.Log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	out, err := begin(ctx, a, now, config.PublicURL.String())
+	w, out, err := begin(ctx, a, now, config.PublicURL.String(), doors)
 	if err != nil {
 		return err
 	}
+	out.DoorURL, out.DoorPIN = "http://"+doorHost+":"+port+"/", doorPIN
 	out.URL, out.MailboxURL = "http://localhost:"+port, "http://"+mailHost+":"+port+"/"
 	out.ClockURL = out.URL + "/demo/clock"
-	serving, stop := context.WithCancel(ctx)
-	defer stop()
 	listening = false // Serve closes it
+	return serve(ctx, a, l, c.Version, doors, func(ctx context.Context) error {
+		if err := doors.open(ctx, a, w, now, out.URL, "keyhold demo "+c.Version); err != nil {
+			return err
+		}
+		return ready(out)
+	})
+}
+
+// serve runs the server until ctx ends: the doors end before it does. ready is called once
+// it answers.
+func serve(ctx context.Context, a *app.App, l net.Listener, version string, doors *hall, ready func(context.Context) error) error {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	closed := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		closed <- doors.close()
+		stop()
+	})
 	var told error
-	err = a.Serve(serving, l, c.Version, func() {
-		if told = ready(out); told != nil {
+	err := a.Serve(serving, l, version, func() {
+		if told = ready(ctx); told != nil {
 			stop()
 		}
 	})
-	return errors.Join(err, told)
+	if ctx.Err() != nil {
+		return errors.Join(err, <-closed) // told to stop before it was ready is no error
+	}
+	return errors.Join(err, told, doors.close())
 }
 
 func makeFolder(keep string) (string, func() error, error) {
@@ -118,37 +149,42 @@ func makeFolder(keep string) (string, func() error, error) {
 
 // begin fills a new folder, or goes on with a kept one, and issues a fresh
 // sign-in link and Admin key.
-func begin(ctx context.Context, a *app.App, c *clock.Shifted, origin string) (Ready, error) {
+func begin(ctx context.Context, a *app.App, c *clock.Shifted, origin string, doors *hall) (w id.Workspace, out Ready, err error) {
 	all, err := a.Join.Workspaces(ctx, auth.Job("", "demo"))
 	if err != nil {
-		return Ready{}, err
+		return w, Ready{}, err
 	}
-	var w id.Workspace
 	if len(all) > 0 {
 		w = all[0].ID
-	} else if w, err = seed(ctx, a, c, origin); err != nil {
-		return Ready{}, fmt.Errorf("filling the demo's workspace: %w", err)
+	} else {
+		var locks []id.Lock
+		if w, locks, err = seed(ctx, a, c, origin); err != nil {
+			return w, Ready{}, fmt.Errorf("filling the demo's workspace: %w", err)
+		}
+		if err := doors.make(locks); err != nil {
+			return w, Ready{}, err
+		}
 	}
 	link, _, err := a.SignIn.IssueSetupLink(ctx, auth.Job(w, "demo"), directory.Fold(owner.email))
 	if err != nil {
-		return Ready{}, err
+		return w, Ready{}, err
 	}
 	_, token, err := a.APIKeys.Create(ctx, auth.Job(w, "demo"), apikey.NewKey{Name: "Demo " + c.Now().Format("2006-01-02 15:04:05"), Type: apikey.Admin})
 	if err != nil {
-		return Ready{}, err
+		return w, Ready{}, err
 	}
-	return Ready{SignInURL: a.SetupURL(link), AdminToken: token.Secret().ExposeString()}, nil
+	return w, Ready{SignInURL: a.SetupURL(link), AdminToken: token.Secret().ExposeString()}, nil
 }
 
-// byHost sends requests for the mailbox's host to the mailbox.
-func byHost(box http.Handler, next http.Handler) http.Handler {
+// byHost sends requests for some hosts to pages of their own.
+func byHost(pages map[string]http.Handler, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
 			host = r.Host
 		}
-		if strings.EqualFold(host, mailHost) {
-			box.ServeHTTP(w, r)
+		if page, found := pages[strings.ToLower(host)]; found {
+			page.ServeHTTP(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -100,16 +100,17 @@ type seeder struct {
 	origin    string
 	programs  []program
 	lent      id.Administrator // of who was an administrator for a while
+	locks     []id.Lock        // in the order of their making
 }
 
-// seed makes the demo's workspace and returns its id. The clock is at the present
-// again afterwards.
-func seed(ctx context.Context, a *app.App, c *clock.Shifted, origin string) (id.Workspace, error) {
+// seed makes the demo's workspace and returns its id, and the locks that are to have a
+// virtual door. The clock is at the present again afterwards.
+func seed(ctx context.Context, a *app.App, c *clock.Shifted, origin string) (id.Workspace, []id.Lock, error) {
 	s := &seeder{app: a, clock: c, random: rand.New(rand.NewPCG(7, 11)), start: c.Now(), groups: map[string]id.Group{}, origin: origin} //nolint:gosec // believable data, no secret
 	c.Advance(-weeks * 7 * 24 * time.Hour)
 	f, err := a.Join.CreateWorkspace(ctx, auth.Job("", "demo"), "Harbour Hotel Group")
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	w := f.Workspace.ID
 	s.workspace = w
@@ -119,24 +120,24 @@ func seed(ctx context.Context, a *app.App, c *clock.Shifted, origin string) (id.
 			UserID: strings.ToLower(p.first[:1] + "." + p.last), Email: p.email, FirstName: p.first, LastName: p.last,
 			EmployeeID: fmt.Sprintf("H-%04d", i+1), Phone: fmt.Sprintf("+49 40 5550 %d", 101+i), Language: "en", Timezone: "Europe/Berlin",
 		}); err != nil {
-			return "", err
+			return "", nil, err
 		}
 		s.pass(7 * time.Minute)
 		h, err := newHand(ctx, a, w, origin, p)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		s.hands = append(s.hands, h)
 	}
 	s.pass(20 * time.Minute)
 	if err := s.fill(ctx); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if err := a.APIKeys.FlushUsage(ctx, auth.Job("", "demo")); err != nil {
-		return "", err
+		return "", nil, err
 	}
-	c.Advance(s.start.Sub(c.Now()))
-	return w, nil
+	c.Advance(clock.System{}.Now().Sub(c.Now())) // doors have the machine's clock
+	return w, s.locksWithDoors(), nil
 }
 
 func (s *seeder) fill(ctx context.Context) error {
@@ -239,12 +240,23 @@ func (s *seeder) weeks(ctx context.Context, hr auth.Caller) error {
 				return err
 			}
 		}
+		if day == weeks*7-12 {
+			if err := s.hangLocks(ctx); err != nil {
+				return err
+			}
+			if err := s.giveDoorKeys(ctx, s.hands[2], pastDoorKeys()); err != nil {
+				return err
+			}
+		}
 		if day == 12 {
 			_, _, err := s.app.APIKeys.Create(ctx, hr, apikey.NewKey{Name: "Payroll", Type: apikey.Admin})
 			if err := tolerate(err, "missing_permission"); err != nil {
 				return err
 			}
 		}
+	}
+	if err := s.giveDoorKeys(ctx, s.hands[2], doorKeys()); err != nil {
+		return err
 	}
 	return s.keysOfYesterday(ctx)
 }

@@ -8,7 +8,9 @@ import (
 	"github.com/keyhold/keyhold/internal/app"
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/digitalkey"
 )
 
 // The demo's keys are of each type, and each shows what it is there for.
@@ -24,7 +26,7 @@ func TestSeed_apiKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = a.Close() }() // nothing hangs on it
-	w, err := seed(t.Context(), a, now, origin)
+	w, _, err := seed(t.Context(), a, now, origin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,8 +73,41 @@ func TestSeed_apiKeys(t *testing.T) {
 	if warned, err := a.APIKeys.WarnExpiring(t.Context(), auth.Job("", "test")); err != nil || warned != 0 {
 		t.Errorf("WarnExpiring() = %d (%v) at the present, want nothing to warn of", warned, err)
 	}
+	doorKeysAreSeeded(t, a, w, now.Now())
 	now.Advance(payrollEnds - 30*24*time.Hour + time.Minute)
 	if warned, err := a.APIKeys.WarnExpiring(t.Context(), auth.Job("", "test")); err != nil || warned != 1 {
 		t.Errorf("WarnExpiring() = %d (%v) after the clock was moved, want the one key", warned, err)
+	}
+}
+
+// doorKeysAreSeeded asserts that the demo's digital keys are of each status, and that each
+// kind of key is there.
+func doorKeysAreSeeded(t *testing.T, a *app.App, w id.Workspace, now time.Time) {
+	t.Helper()
+	p, err := a.DigitalKeys.List(t.Context(), auth.Job(w, "test"), digitalkey.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := map[digitalkey.Status]int{}
+	weekly, survivors, cards := 0, 0, 0
+	for _, k := range p.Items {
+		status[k.Status(now)]++
+		if len(k.Weekly) > 0 {
+			weekly++
+		}
+		if k.SurvivesLease {
+			survivors++
+		}
+		if k.Has(digitalkey.Keycard) {
+			cards++
+		}
+	}
+	for _, s := range digitalkey.Statuses() {
+		if status[s] == 0 {
+			t.Errorf("no digital key is %s", s)
+		}
+	}
+	if weekly == 0 || survivors == 0 || cards == 0 {
+		t.Errorf("%d digital keys with hours, %d that survive the lease, %d with a card; want each", weekly, survivors, cards)
 	}
 }

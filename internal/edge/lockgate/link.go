@@ -9,6 +9,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/grant"
 	"github.com/keyhold/keyhold/internal/base/id"
@@ -27,6 +28,9 @@ const (
 	pongIn     = 8 * time.Second
 	writeIn    = 10 * time.Second
 	leaveIn    = 5 * time.Second
+	// jumpOver is how far the server's clock may be from where it should be by now before
+	// the controller is told at once.
+	jumpOver = time.Second
 )
 
 // What a link is closed with, besides those of RFC 6455.
@@ -49,6 +53,8 @@ type link struct {
 	applied   grant.Applied    // what it last said that it holds
 	nonce     []byte           // of its last hello; nil before
 	lastHello <-chan time.Time // a second after it
+	toldTime  time.Time        // of the last beacon
+	toldAgo   clock.Stopwatch  // since then
 	sent      map[id.LockCommand]bool
 }
 
@@ -224,7 +230,9 @@ func (l *link) work(ctx context.Context, frames <-chan grant.Frame) error {
 		case <-heard:
 			err = patient(l.look(ctx))
 		case <-look.C:
-			err = patient(l.look(ctx))
+			if err = patient(l.look(ctx)); err == nil && l.jumped() {
+				err = patient(l.beacon(ctx))
+			}
 		case <-seen.C:
 			err = patient(ours(l.c.Locks.Seen(ctx, l.by, l.name)))
 		case <-beacon.C:
@@ -284,7 +292,15 @@ func (l *link) command(ctx context.Context) error {
 	return nil
 }
 
+// jumped says whether the server's clock is ahead of the time that passed since the last
+// beacon, or behind that beacon: somebody set it, or the machine slept.
+func (l *link) jumped() bool {
+	now := l.c.Clock.Now()
+	return now.Sub(l.toldTime)-l.toldAgo.Elapsed() > jumpOver || l.toldTime.Sub(now) > jumpOver
+}
+
 func (l *link) beacon(ctx context.Context) error {
+	l.toldTime, l.toldAgo = l.c.Clock.Now(), clock.StartStopwatch()
 	frame, err := l.c.Locks.Beacon(ctx, l.by, l.name, l.nonce)
 	if err != nil {
 		return ours(err)

@@ -562,3 +562,20 @@ func TestServe_linksEndWhenTheServerStops(t *testing.T) {
 		t.Error("the lock is online though its server stopped")
 	}
 }
+
+func TestLink_tellsAClockThatJumped(t *testing.T) {
+	h := newHouse(t)
+	d := h.enrol(t, h.by)
+	d.open(t)
+	d.settle(t)
+	h.clock.Advance(25 * time.Hour)
+	begin := clock.StartStopwatch()
+	var b grant.Beacon
+	d.hear(t, grant.TypeBeacon, &b)
+	if b.Now != h.clock.Now().UnixMilli() {
+		t.Errorf("the beacon says %d, want the server's %d", b.Now, h.clock.Now().UnixMilli())
+	}
+	if e := begin.Elapsed(); e > smartlock.BeaconEvery/2 {
+		t.Errorf("it came after %v: that was the next beacon in turn", e)
+	}
+}
