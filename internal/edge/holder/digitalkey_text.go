@@ -11,6 +11,7 @@ import (
 )
 
 const (
+	textHome         = "My keys"
 	textDoors        = "Digital keys"
 	textDoorUnlock   = "Unlock"
 	textDoorWorking  = "Opening…"

@@ -246,7 +246,7 @@ func (h *Holder) shell(v visit, title string) shell {
 		Stream: Prefix + "/live",
 		Toast:  flashText(v.flash), Signed: v.account.Person.User != "", Panel: v.caller.Kind == auth.Administrator,
 		Name: v.account.Person.Name, Initials: kit.Initials(v.account.Person.Name), Workspace: v.account.Person.WorkspaceName, Path: v.path,
-		Links: []navLink{{Name: textKeys, Path: Prefix, Icon: "key", Current: v.path == Prefix}},
+		Links: []navLink{{Name: textHome, Path: Prefix, Icon: "key", Current: v.path == Prefix}},
 		Themes: []themeChoice{
 			{Name: textThemeSystem, Value: "auto", Icon: "device-desktop", Checked: v.theme == ""},
 			{Name: textThemeLight, Value: "light", Icon: "sun", Checked: v.theme == "light"},

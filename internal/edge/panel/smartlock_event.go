@@ -48,8 +48,8 @@ func (v visit) eventRow(e smartlock.Event) eventRow {
 	row := eventRow{
 		When: v.moment(e.At), Lock: e.LockName, LockPath: lockPath(e.Lock), What: eventText(e), Why: lockReasonText(e.Reason), Outcome: eventBadge(e), By: mediumText(e.Medium), User: e.UserName,
 	}
-	if e.Reason == "" {
-		row.Why = ""
+	if e.Outcome == grant.Notice || e.Reason == grant.ReasonKeypadPaused {
+		row.Why = "" // it is what happened
 	}
 	if e.User != "" && v.can(auth.UsersRead) {
 		row.UserPath = userPath(e.User)

@@ -130,6 +130,7 @@ const (
 	textEventLock          = "Lock"
 	textEventWho           = "Who"
 	textEventKey           = "Key"
+	textEventKeyShow       = "Show key"
 )
 
 func enrolSteps() []string {
