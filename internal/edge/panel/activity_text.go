@@ -121,6 +121,9 @@ func actionTextMore(action string) (done, tried string) {
 	if done, tried = securityKeyActionText(action); done != action {
 		return done, tried
 	}
+	if done, tried = doorActionText(action); done != action {
+		return done, tried
+	}
 	return apiKeyActionText(action)
 }
 
@@ -134,7 +137,7 @@ func actionsOffered() []string {
 		"api_key.create", "api_key.update", "api_key.reset", "api_key.end_overlap", "api_key.disable", "api_key.enable", "api_key.delete", "api_key.report_leaked",
 		"api_key.expiring", "api_key.use", "workspace.create", "workspace.update", "workspace.suspend", "workspace.activate",
 		"activity.export", "activity.checkpoint",
-	}, securityKeyActionsOffered())
+	}, securityKeyActionsOffered(), doorActionsOffered())
 }
 
 const (
@@ -255,6 +258,8 @@ func detailText(action, detail string) string {
 		return strings.Join(names, ", ")
 	case strings.HasPrefix(action, "security_key."), strings.HasPrefix(action, "access_pass."):
 		return securityKeyDetailText(detail)
+	case strings.HasPrefix(action, "digital_key."), strings.HasPrefix(action, "lock."):
+		return doorDetailText(action, detail)
 	case strings.HasPrefix(action, "api_key."):
 		return apiKeyDetailText(action, detail)
 	}

@@ -190,6 +190,12 @@ func acts(v visit) []foundItem {
 	if v.canAddSecurityKey() {
 		out = append(out, foundItem{Name: textSecurityKeysAdd, Path: securityKeysPath + "/new", Icon: "device-usb"})
 	}
+	if v.canAddDigitalKey() {
+		out = append(out, foundItem{Name: textDigitalKeysNew, Path: digitalKeysPath + "/new", Icon: "circle-plus"})
+	}
+	if v.can(auth.LocksWrite) {
+		out = append(out, foundItem{Name: textLocksNew, Path: locksPath + "/new", Icon: "lock"})
+	}
 	if v.can(auth.APIKeysWrite) {
 		out = append(out, foundItem{Name: textAPIKeysNew, Path: apiKeysPath + "/new", Icon: "key"})
 	}

@@ -213,6 +213,9 @@ func flashText(code string) string {
 	if text := apiKeyFlashText(code); text != "" {
 		return text
 	}
+	if text := doorFlashText(code); text != "" {
+		return text
+	}
 	return securityKeyFlashText(code)
 }
 
@@ -268,6 +271,9 @@ func fieldLabel(name string) string {
 		return label
 	}
 	if label := securityKeyFieldLabel(name); label != "" {
+		return label
+	}
+	if label := digitalKeyFieldLabel(name); label != "" {
 		return label
 	}
 	return strings.ReplaceAll(name, "_", " ")

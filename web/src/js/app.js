@@ -12,6 +12,7 @@ import { once } from './once.js'
 import { palette } from './palette.js'
 import { passkey } from './passkey.js'
 import { preset } from './preset.js'
+import { range } from './range.js'
 import { reader } from './reader.js'
 import { reveal } from './reveal.js'
 import { select } from './select.js'
@@ -23,7 +24,7 @@ import { timezones } from './timezones.js'
 import { dismiss, toasts } from './toast.js'
 import { unlock } from './unlock.js'
 
-start({ copy, countdown, dialog, dismiss, live, menu, once, palette, passkey, preset, reader, reveal, select, stored, summary, theme, time, timezones, toasts, unlock })
+start({ copy, countdown, dialog, dismiss, live, menu, once, palette, passkey, preset, range, reader, reveal, select, stored, summary, theme, time, timezones, toasts, unlock })
 
 // The app may be installed: its service worker keeps the files that pages are made of.
 if (document.querySelector('link[rel="manifest"]') && 'serviceWorker' in navigator) {
