@@ -215,6 +215,11 @@ func (t *Tx) FindWorkspaceName(ctx context.Context, w id.Workspace) (string, err
 	return name, err
 }
 
+// WorkspaceStands satisfies smartlock.Tx.
+func (t *Tx) WorkspaceStands(ctx context.Context, w id.Workspace) (bool, error) {
+	return t.exists(ctx, `SELECT 1 FROM workspace WHERE id = $1 AND suspended_at = 0`, w)
+}
+
 // lockStanding is the standing of a lock's controller, who has shown the certificate of
 // that number.
 func (t *Tx) lockStanding(ctx context.Context, by auth.Caller, now time.Time) (auth.Standing, error) {

@@ -37,6 +37,12 @@ func (t *Tx) BumpLock(ctx context.Context, w id.Workspace, l id.Lock, now time.T
 	return version, err
 }
 
+// CountLockGrants satisfies digitalkey.DoorTx.
+func (t *Tx) CountLockGrants(ctx context.Context, w id.Workspace, l id.Lock, now time.Time) (int64, error) {
+	return t.number(ctx, `
+		SELECT COUNT(*) FROM smartlock_grant WHERE workspace = $1 AND lock_id = $2 AND removed = FALSE AND not_after > $3`, w, l, millis(now))
+}
+
 // grantRow is a grant as it is kept.
 type grantRow struct {
 	id      grant.ID
@@ -135,10 +141,11 @@ func (t *Tx) ListLeaseEnding(ctx context.Context, now, before time.Time, after i
 }
 
 // PruneGrants satisfies smartlock.LinkTx.
-func (t *Tx) PruneGrants(ctx context.Context, ended time.Time, limit int) (int64, error) {
+func (t *Tx) PruneGrants(ctx context.Context, ended, now time.Time, limit int) (int64, error) {
 	return t.exec(ctx, `
 		DELETE FROM smartlock_grant WHERE (lock_id, grant_id) IN (
-			SELECT lock_id, grant_id FROM smartlock_grant WHERE not_after < $1 ORDER BY not_after, lock_id, grant_id LIMIT $2)`, millis(ended), limit)
+			SELECT lock_id, grant_id FROM smartlock_grant
+			WHERE not_after < $1 AND (applied_at <> 0 OR safe_at <= $2) ORDER BY not_after, lock_id, grant_id LIMIT $3)`, millis(ended), millis(now), limit)
 }
 
 // PruneCommands satisfies smartlock.LinkTx.

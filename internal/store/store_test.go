@@ -3,6 +3,7 @@ package store
 import (
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/flow/leave"
+	"github.com/keyhold/keyhold/internal/flow/unlock"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/outbox"
 	"github.com/keyhold/keyhold/internal/out/checkpoint"
@@ -26,6 +27,7 @@ var (
 	_ smartlock.Tx      = (*Tx)(nil)
 	_ join.Tx           = (*Tx)(nil)
 	_ leave.Tx          = (*Tx)(nil)
+	_ unlock.Tx         = (*Tx)(nil)
 	_ overview.Tx       = (*Tx)(nil)
 	_ activity.RecordTx = (*Tx)(nil)
 	_ outbox.WorkTx     = (*Tx)(nil)

@@ -34,6 +34,7 @@ type activityBody struct {
 	Target  partyBody `json:"target"`
 	User    *string   `json:"user" doc:"The user whom it concerns."`
 	Key     *string   `json:"security_key" doc:"The security key with which it was done, or that it was done to."`
+	Lock    *string   `json:"lock" doc:"The smart lock that it was done to."`
 	RPID    string    `json:"rp_id" doc:"The relying party of a sign-in."`
 	IP      string    `json:"ip"`
 	Agent   string    `json:"agent" doc:"The program that the request came from, as it called itself."`
@@ -56,6 +57,9 @@ func renderActivity(e activity.Event) activityBody {
 		key := string(e.SecurityKey)
 		b.Key = &key
 	}
+	if e.Target.Type == "lock" {
+		b.Lock = optionalText(e.Target.ID)
+	}
 	return b
 }
 
@@ -68,6 +72,7 @@ type ActivityFilters struct {
 	Action  string    `query:"action" maxLength:"64" doc:"Only this action: user.create"`
 	Outcome string    `query:"outcome" enum:"success,refused,failed" doc:"Only this outcome."`
 	Key     string    `query:"security_key" doc:"Only lines of acts with or on this security key: sk_…"`
+	Lock    string    `query:"lock" doc:"Only lines of acts on this smart lock, its openings among them: lock_…"`
 	RP      string    `query:"rp" maxLength:"253" doc:"Only lines about this relying party: example.org"`
 	From    time.Time `query:"from" doc:"Only lines at this moment or later."`
 	To      time.Time `query:"to" doc:"Only lines before this moment."`
@@ -90,6 +95,16 @@ func (f ActivityFilters) query() (activity.Query, error) {
 			return q, fieldFault("security_key", "is no security key's id")
 		}
 		q.SecurityKey = k
+	}
+	if f.Lock != "" {
+		l, ok := id.Parse[id.KindLock](f.Lock)
+		switch {
+		case !ok:
+			return q, fieldFault("lock", "is no lock's id")
+		case f.Target != "" && f.Target != string(l):
+			return q, fieldFault("lock", "and target name two things: leave one of them out")
+		}
+		q.Target = string(l)
 	}
 	return q, nil
 }
@@ -121,7 +136,7 @@ func (a *restAPI) listActivities(ctx context.Context, by auth.Caller, in *listAc
 	if sort == "" {
 		sort = "at,descend"
 	}
-	name := queryName("activities", in.User, in.Actor, in.Target, in.Action, in.Outcome, in.Key, in.RP, in.From.Format(time.RFC3339Nano), in.To.Format(time.RFC3339Nano), sort)
+	name := queryName("activities", in.User, in.Actor, in.Target, in.Action, in.Outcome, in.Key, in.Lock, in.RP, in.From.Format(time.RFC3339Nano), in.To.Format(time.RFC3339Nano), sort)
 	if q.Page, err = a.pageOf(ctx, by, in.ListInput, sort, name, []string{"at"}); err != nil {
 		return nil, err
 	}

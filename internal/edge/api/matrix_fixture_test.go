@@ -105,6 +105,7 @@ func newBench(t *testing.T) *bench {
 	for _, name := range []string{"harbour", "orchard", "quarry"} {
 		b.worlds = append(b.worlds, b.newWorld(name))
 	}
+	b.doors()
 	b.people()
 	b.programs()
 	b.strangers()
@@ -148,6 +149,11 @@ func (b *bench) newWorld(name string) *world {
 	}
 	// The secrets of its cards are made when they are asked for first.
 	if _, err := b.app.SecurityKeys.List(b.t.Context(), w.by, "04A1B2C3", securitykey.Query{}); err != nil {
+		b.t.Fatal(err)
+	}
+	// So are those of its doors.
+	door := b.lock(w, "lock")
+	if _, err := b.app.Locks.IssueEnrolment(b.t.Context(), w.by, id.Lock(door)); err != nil {
 		b.t.Fatal(err)
 	}
 	w.stand["activity"], w.stand["id/user"] = string(lines.Items[0].ID), string(u.ID)
@@ -261,6 +267,10 @@ func (b *bench) thing(w *world, kind, of string, c *caller) string {
 		return string(u)
 	case "api_key", "disabled_api_key", "leaked_api_key", "admin_key", "disabled_admin_key", "overlapping_admin_key":
 		return b.apiKey(w, kind)
+	case "lock", "online_lock", "lock_command":
+		return b.lock(w, kind)
+	case "digital_key", "cancelled_digital_key":
+		return b.digitalKey(w, kind)
 	}
 	if strings.HasSuffix(kind, "security_key") {
 		return b.securityKey(w, kind)
@@ -273,7 +283,7 @@ func (b *bench) thing(w *world, kind, of string, c *caller) string {
 // gets a key or a pass in a suspended one.
 func (b *bench) open(w *world) (again func()) {
 	b.t.Helper()
-	if w != b.worlds[2] {
+	if len(b.worlds) < 3 || w != b.worlds[2] {
 		return func() {}
 	}
 	b.exec(`UPDATE workspace SET suspended_at = 0 WHERE id = $1`, w.id)
@@ -361,10 +371,13 @@ func (b *bench) standing(w *world, place, kind, of string) string {
 func missing(kind string) string {
 	prefix := map[string]string{
 		"group": "grp", "administrator": "adm", "owner": "adm", "passkey": "psk", "my_passkey": "psk", "session": "ses", "my_session": "ses", "activity": "act",
+		"lock": "lock", "online_lock": "lock", "lock_command": "cmd",
 	}[kind]
 	switch {
 	case strings.HasSuffix(kind, "security_key"):
 		prefix = "sk"
+	case strings.HasSuffix(kind, "digital_key"):
+		prefix = "dk"
 	case strings.HasSuffix(kind, "_key"):
 		prefix = "key"
 	}

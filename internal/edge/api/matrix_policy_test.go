@@ -177,6 +177,8 @@ var notFoundCode = map[string]string{
 	"waiting_security_key": "security_key_not_found", "waiting_holder_security_key": "security_key_not_found",
 	"api_key": "api_key_not_found", "disabled_api_key": "api_key_not_found", "leaked_api_key": "api_key_not_found",
 	"admin_key": "api_key_not_found", "disabled_admin_key": "api_key_not_found", "overlapping_admin_key": "api_key_not_found",
+	"lock": "lock_not_found", "online_lock": "lock_not_found", "lock_command": "lock_command_not_found",
+	"digital_key": "digital_key_not_found", "cancelled_digital_key": "digital_key_not_found",
 }
 
 // verdict is what the policy says of a call.

@@ -178,7 +178,8 @@ func (k *Kit) protection() (pages, programs []header) {
 
 // forPrograms says whether what answers at the path is JSON for programs.
 func forPrograms(path string) bool {
-	return strings.HasPrefix(path, "/api/v1/") || strings.HasPrefix(path, "/authenticator/") || strings.HasPrefix(path, "/shared-mobile/")
+	return strings.HasPrefix(path, "/api/v1/") || strings.HasPrefix(path, "/authenticator/") || strings.HasPrefix(path, "/shared-mobile/") ||
+		strings.HasPrefix(path, "/locks/v1/")
 }
 
 const contentSecurityPolicy = "default-src 'self'; script-src 'self'; style-src 'self'; style-src-attr 'none'; " +

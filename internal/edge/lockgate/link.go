@@ -22,7 +22,7 @@ import (
 const (
 	helloIn    = 10 * time.Second
 	helloEvery = time.Second
-	lookEvery  = time.Second
+	lookEvery  = 2 * time.Second // without a signal, which comes at once
 	seenEvery  = 10 * time.Second
 	pingEvery  = 8 * time.Second
 	pongIn     = 8 * time.Second
@@ -230,7 +230,7 @@ func (l *link) work(ctx context.Context, frames <-chan grant.Frame) error {
 		case <-heard:
 			err = patient(l.look(ctx))
 		case <-look.C:
-			if err = patient(l.look(ctx)); err == nil && l.jumped() {
+			if err = patient(l.lookAgain(ctx)); err == nil && l.jumped() {
 				err = patient(l.beacon(ctx))
 			}
 		case <-seen.C:
@@ -258,6 +258,15 @@ func (l *link) look(ctx context.Context) error {
 		return err
 	}
 	return l.command(ctx)
+}
+
+// lookAgain is look for when nobody called: mostly there is nothing, and that is one read.
+func (l *link) lookAgain(ctx context.Context) error {
+	some, err := l.c.Locks.Waits(ctx, l.by, l.name, l.at)
+	if err != nil || !some {
+		return ours(err)
+	}
+	return l.look(ctx)
 }
 
 // sync sends what changed since the controller was last sent something.

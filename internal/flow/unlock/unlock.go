@@ -16,7 +16,6 @@ import (
 	"github.com/keyhold/keyhold/internal/base/once"
 	"github.com/keyhold/keyhold/internal/base/tx"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
-	"github.com/keyhold/keyhold/internal/ledger/signal"
 	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/smartlock"
 )
@@ -29,8 +28,6 @@ type Tx interface {
 
 // The bounds of pressing.
 const (
-	// Patience is how long a lock may take to do what it is asked to: never later.
-	Patience = grant.CommandLife * time.Second
 	// MaxPresses is how often a user presses in a minute at most.
 	MaxPresses   = 10
 	pressesEvery = time.Minute
@@ -60,20 +57,18 @@ func (s *Service) Open(ctx context.Context, by auth.Caller, k id.DigitalKey, l i
 	err := s.gate.Write(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
 		out = smartlock.Command{}
 		p := press{t: t, by: by, attempt: attempt, now: now}
-		f, err := p.mayOpen(ctx, k, l)
+		lock, f, err := p.mayOpen(ctx, k, l)
+		if f == nil && err == nil {
+			out, f, err = smartlock.Ask(ctx, t, by, lock, grant.OpOpen, k, now)
+		}
 		if err != nil {
 			return nil, err
 		}
 		if f != nil {
 			return f, activity.Refuse(ctx, t, by, p.attempt, f.Code, now)
 		}
-		out = smartlock.Command{
-			ID: id.New[id.KindLockCommand](now), Workspace: by.Workspace, Lock: l, Op: grant.OpOpen, DigitalKey: k,
-			AskedKind: string(by.Kind), AskedBy: by.Identity(), AskedName: by.Name, CreatedAt: now, NotAfter: now.Add(Patience),
-		}
 		once.Note(ctx, string(out.ID))
-		t.Signal(signal.Of(by.Workspace, signal.Lock, string(l)))
-		return nil, t.InsertLockCommand(ctx, out)
+		return nil, nil
 	})
 	if err != nil {
 		return smartlock.Command{}, err
@@ -89,24 +84,25 @@ type press struct {
 	now     time.Time
 }
 
-// mayOpen answers what is in the way of an opening. Every press counts, whatever it is for.
-func (p *press) mayOpen(ctx context.Context, k id.DigitalKey, l id.Lock) (*fault.Error, error) {
+// mayOpen returns the lock, or what is in the way of an opening. Every press counts,
+// whatever it is for.
+func (p *press) mayOpen(ctx context.Context, k id.DigitalKey, l id.Lock) (smartlock.Lock, *fault.Error, error) {
 	if p.by.User == "" {
-		return fault.Forbidden("person_only", "Only a person opens doors with digital keys of their own."), nil
+		return smartlock.Lock{}, fault.Forbidden("person_only", "Only a person opens doors with digital keys of their own."), nil
 	}
 	n, since, err := p.t.CountRate(ctx, string(p.by.Workspace)+"/unlock/"+string(p.by.User), p.now, pressesEvery)
 	if err != nil {
-		return nil, err
+		return smartlock.Lock{}, nil, err
 	}
 	if n > MaxPresses {
-		return fault.TooMany("too_many_presses", "You pressed too often. Wait a moment.", since.Add(pressesEvery).Sub(p.now)), nil
+		return smartlock.Lock{}, fault.TooMany("too_many_presses", "You pressed too often. Wait a moment.", since.Add(pressesEvery).Sub(p.now)), nil
 	}
 	key, found, err := p.t.FindDigitalKey(ctx, p.by.Workspace, k)
 	if err != nil {
-		return nil, err
+		return smartlock.Lock{}, nil, err
 	}
 	if !found || key.User != p.by.User {
-		return digitalkey.Unknown(), nil
+		return smartlock.Lock{}, digitalkey.Unknown(), nil
 	}
 	for _, n := range key.Locks {
 		if n.ID == l {
@@ -114,21 +110,21 @@ func (p *press) mayOpen(ctx context.Context, k id.DigitalKey, l id.Lock) (*fault
 		}
 	}
 	if f := refusal(key, l, p.now); f != nil {
-		return f, nil
+		return smartlock.Lock{}, f, nil
 	}
 	lock, found, err := p.t.FindLock(ctx, p.by.Workspace, l)
 	if err != nil {
-		return nil, err
+		return smartlock.Lock{}, nil, err
 	}
 	switch {
 	case !found:
-		return noSuchDoor(), nil
+		return smartlock.Lock{}, noSuchDoor(), nil
 	case !lock.Has(smartlock.App):
-		return fault.Conflict("lock_not_by_app", "This door cannot be opened by the app."), nil
+		return smartlock.Lock{}, fault.Conflict("lock_not_by_app", "This door cannot be opened by the app."), nil
 	case !lock.Enrolled() || !lock.Online(p.now):
-		return fault.Conflict("lock_unreachable", "The lock cannot be reached at the moment. If your key has a PIN or a keycard, use it at the door."), nil
+		return smartlock.Lock{}, fault.Conflict("lock_unreachable", "The lock cannot be reached at the moment. If your key has a PIN or a keycard, use it at the door."), nil
 	}
-	return nil, nil
+	return lock, nil, nil
 }
 
 func noSuchDoor() *fault.Error {

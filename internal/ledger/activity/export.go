@@ -132,6 +132,7 @@ type line struct {
 	Agent     string    `json:"agent"`
 	RequestID string    `json:"request_id"`
 	Key       *string   `json:"security_key"`
+	Lock      *string   `json:"lock"` // the target, if it is one
 }
 
 func writeJSONLines(w io.Writer, events []Event) error {
@@ -152,6 +153,9 @@ func writeJSONLines(w io.Writer, events []Event) error {
 		if e.SecurityKey != "" {
 			key := string(e.SecurityKey)
 			l.Key = &key
+		}
+		if e.Target.Type == "lock" {
+			l.Lock = &e.Target.ID
 		}
 		if err := out.Encode(l); err != nil {
 			return err

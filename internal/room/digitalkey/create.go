@@ -25,7 +25,7 @@ type plan struct {
 }
 
 // Create gives a user a key. The caller needs digital_keys.write. It is a Conflict if the
-// user is suspended, a lock has enough keys that survive its lease, the PIN cannot be used
+// user is suspended, a lock is full or has enough keys that survive its lease, the PIN cannot be used
 // (one answer, whatever the reason), or somebody else has the card. The new key's PIN is in
 // the answer and nowhere else in the clear.
 func (s *Service) Create(ctx context.Context, by auth.Caller, n NewKey) (Issued, error) {
@@ -148,7 +148,24 @@ func (a *act) create(ctx context.Context, n NewKey, p plan) (Issued, *fault.Erro
 	if f := lacking(n, locks, k.Types); f != nil {
 		return Issued{}, f, nil // one was removed meanwhile
 	}
+	if f, err := a.room(ctx, locks); f != nil || err != nil {
+		return Issued{}, f, err
+	}
 	return Issued{Key: k, PIN: pin.text}, nil, a.issue(ctx, k, locks, pin, p.card)
+}
+
+// room answers which lock holds as many keys as a controller can. Their rows are held.
+func (a *act) room(ctx context.Context, locks []Lock) (*fault.Error, error) {
+	for _, l := range locks {
+		n, err := a.t.CountLockGrants(ctx, a.by.Workspace, l.ID, a.now)
+		if err != nil {
+			return nil, err
+		}
+		if n >= grant.MaxGrants {
+			return fault.Conflict("lock_full", "The lock “"+l.Name+"” holds as many digital keys as it can: cancel some first."), nil
+		}
+	}
+	return nil, nil
 }
 
 // lacking answers which locks are not there, or cannot be opened as is asked.

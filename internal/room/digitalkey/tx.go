@@ -95,6 +95,8 @@ type DoorTx interface {
 	// LockKeyLock is FindKeyLock for who is about to write: it keeps others from changing
 	// the lock's row until the transaction ends, so that its lease does not grow meanwhile.
 	LockKeyLock(ctx context.Context, w id.Workspace, l id.Lock, now time.Time) (Lock, bool, error)
+	// CountLockGrants counts what the lock's controller should hold at now.
+	CountLockGrants(ctx context.Context, w id.Workspace, l id.Lock, now time.Time) (int64, error)
 	// PutGrant writes what the lock's controller should hold of the key, and raises the
 	// lock's version. It keeps until when the lock may open by what it was told before. It locks the lock's row: call it in the order of the locks' ids.
 	PutGrant(ctx context.Context, w id.Workspace, l id.Lock, k id.DigitalKey, g grant.Grant, now time.Time) error

@@ -73,14 +73,11 @@ func unknownCommand() *fault.Error {
 	return fault.NotFound("lock_command_not_found", "This command does not exist.")
 }
 
-// FindCommand returns a command and what became of it. The caller needs locks.read.
+// FindCommand returns a command and what became of it. The caller needs locks.write, as
+// whoever gives one does.
 func (s *Service) FindCommand(ctx context.Context, by auth.Caller, c id.LockCommand) (Command, error) {
-	return s.findCommand(ctx, by, c, auth.LocksRead)
-}
-
-func (s *Service) findCommand(ctx context.Context, by auth.Caller, c id.LockCommand, need auth.Permission) (Command, error) {
 	var out Command
-	attempt := activity.Attempt{Action: "lock.command", Need: need, Target: activity.Party{Type: "lock_command", ID: string(c)}}
+	attempt := activity.Attempt{Action: "lock.command", Need: auth.LocksWrite, Target: activity.Party{Type: "lock_command", ID: string(c)}}
 	err := s.gate.Read(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) error {
 		found, ok, err := t.FindLockCommand(ctx, by.Workspace, c)
 		if err == nil && !ok {
@@ -95,7 +92,7 @@ func (s *Service) findCommand(ctx context.Context, by auth.Caller, c id.LockComm
 // TaughtCard returns a command and the number of the card that was tapped for it, empty if
 // none was. The caller needs locks.write.
 func (s *Service) TaughtCard(ctx context.Context, by auth.Caller, c id.LockCommand) (Command, secret.Bytes, error) {
-	out, err := s.findCommand(ctx, by, c, auth.LocksWrite)
+	out, err := s.FindCommand(ctx, by, c)
 	if err != nil || len(out.Sealed) == 0 {
 		return out, secret.Bytes{}, err
 	}

@@ -75,7 +75,7 @@ func (l Lock) enrols(e token.Enrolment, now time.Time) bool {
 // Enrol makes whoever shows the token and signs csr (PKCS #10, PEM or DER, Ed25519) the
 // lock's controller, and returns the answer that the controller can verify by its token
 // (grant.ReadEnrolment). The former controller's certificate is void. Anybody may call it;
-// whatever is wrong with the token has one answer.
+// whatever is wrong with the token, or its workspace suspended, has one answer.
 func (s *Service) Enrol(ctx context.Context, by auth.Caller, text string, csr []byte) ([]byte, error) {
 	public, f := publicKeyOf(csr)
 	if f != nil {
@@ -88,7 +88,9 @@ func (s *Service) Enrol(ctx context.Context, by auth.Caller, text string, csr []
 	now := s.gate.Clock.Now()
 	var l Lock
 	err := s.gate.Store.Read(ctx, func(ctx context.Context, t Tx) (err error) {
-		l, ok, err = t.FindLockAnywhere(ctx, e.Lock)
+		if l, ok, err = t.FindLockAnywhere(ctx, e.Lock); err == nil && ok {
+			ok, err = t.WorkspaceStands(ctx, l.Workspace)
+		}
 		return err
 	})
 	if err != nil {
@@ -139,6 +141,9 @@ func (s *Service) enrol(ctx context.Context, by auth.Caller, e token.Enrolment, 
 		}
 		if found {
 			l, found, err = t.LockLock(ctx, l.Workspace, l.ID)
+		}
+		if err == nil && found {
+			found, err = t.WorkspaceStands(ctx, l.Workspace)
 		}
 		if out = l; err != nil {
 			return nil, err

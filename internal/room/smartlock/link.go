@@ -214,6 +214,22 @@ func (s *Service) Pull(ctx context.Context, by auth.Caller, link string, at gran
 	return out, err == nil, err
 }
 
+// Waits says whether there may be something to send the controller, which was last sent
+// what at names: an update, or a command. It is one short read, for who looks again and
+// again.
+func (s *Service) Waits(ctx context.Context, by auth.Caller, link string, at grant.Applied) (bool, error) {
+	some := false
+	err := s.lookOnLink(ctx, by, link, func(ctx context.Context, t Tx, l Lock, now time.Time) error {
+		if some = int64(at.Epoch) != l.Sync.Epoch || int64(at.Version) != l.Sync.Version; some {
+			return nil
+		}
+		waiting, err := t.ListWaitingCommands(ctx, l.Workspace, l.ID, now, 1)
+		some = len(waiting) > 0
+		return err
+	})
+	return some, err
+}
+
 // snapshot is all that the controller should hold.
 func (l Lock) snapshot(grants []grant.Grant, now time.Time) grant.Snapshot {
 	if grants == nil {

@@ -225,10 +225,10 @@ func TestService_refusesStrangers(t *testing.T) {
 			_, _, err := h.TaughtCard(c, by, k)
 			return err
 		},
+		"command": func(by auth.Caller, _ id.Lock, k id.LockCommand) error { _, err := h.FindCommand(c, by, k); return err },
 	}
 	looks := map[string]call{
-		"find":    func(by auth.Caller, l id.Lock, _ id.LockCommand) error { _, err := h.Find(c, by, l); return err },
-		"command": func(by auth.Caller, _ id.Lock, k id.LockCommand) error { _, err := h.FindCommand(c, by, k); return err },
+		"find": func(by auth.Caller, l id.Lock, _ id.LockCommand) error { _, err := h.Find(c, by, l); return err },
 	}
 	lists := map[string]call{
 		"list": func(by auth.Caller, _ id.Lock, _ id.LockCommand) error {

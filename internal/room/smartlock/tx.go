@@ -31,6 +31,8 @@ type Tx interface {
 	ListLockWatchers(ctx context.Context, w id.Workspace) ([]outbox.Recipient, error)
 	// FindWorkspaceName returns the workspace's name.
 	FindWorkspaceName(ctx context.Context, w id.Workspace) (string, error)
+	// WorkspaceStands says whether the workspace is there and not suspended.
+	WorkspaceStands(ctx context.Context, w id.Workspace) (bool, error)
 }
 
 // LockTx is the storage of the locks.
@@ -86,8 +88,10 @@ type LinkTx interface {
 	// whose lease ends in (now, before], by their ids, those after one.
 	ListLeaseEnding(ctx context.Context, now, before time.Time, after id.Lock, limit int) ([]Lock, error)
 	// PruneGrants removes at most limit grants, removed ones too, that ended before `ended`,
-	// over all workspaces; PruneCommands commands made before.
-	PruneGrants(ctx context.Context, ended time.Time, limit int) (int64, error)
+	// over all workspaces, but none that is neither confirmed nor safe at now: by what its
+	// controller was told before, the door may still open. PruneCommands removes commands
+	// made before.
+	PruneGrants(ctx context.Context, ended, now time.Time, limit int) (int64, error)
 	PruneCommands(ctx context.Context, before time.Time, limit int) (int64, error)
 }
 

@@ -166,7 +166,7 @@ func (s *Service) Prune(ctx context.Context, by auth.Caller) error {
 	}
 	for _, some := range []func(ctx context.Context, t Tx, now time.Time) (int64, error){
 		func(ctx context.Context, t Tx, now time.Time) (int64, error) {
-			return t.PruneGrants(ctx, now.Add(-keepGrants), batch)
+			return t.PruneGrants(ctx, now.Add(-keepGrants), now, batch)
 		},
 		func(ctx context.Context, t Tx, now time.Time) (int64, error) {
 			return t.PruneCommands(ctx, now.Add(-keepCommands), batch)

@@ -421,7 +421,7 @@ func prunedGrants(t *testing.T, d Database) {
 	}
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
 		for _, want := range []int64{2, 1, 0} {
-			n, err := tx.PruneGrants(ctx, Start().Add(4*time.Hour), 2)
+			n, err := tx.PruneGrants(ctx, Start().Add(4*time.Hour), Start().Add(4*time.Hour), 2)
 			if n != want || err != nil {
 				t.Errorf("PruneGrants() = %d (%v), want %d", n, err, want)
 			}
