@@ -83,14 +83,14 @@ func crash(t *testing.T, database string) {
 }
 
 // newSite makes a workspace and a key by the commands, and starts the server.
-func newSite(t *testing.T, database string) *site {
+func newSite(t *testing.T, database string, more ...string) *site {
 	t.Helper()
 	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &site{
-		args: []string{"--data", t.TempDir(), "--listen", "localhost:" + port},
+		args: append([]string{"--data", t.TempDir(), "--listen", "localhost:" + port}, more...),
 		env:  append(os.Environ(), "KEYHOLD_DATABASE_URL="+database, "KEYHOLD_API_RATE=0"),
 		client: &http.Client{
 			Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: clients},

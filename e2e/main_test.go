@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// binary is the path of keyhold, built once by TestMain.
-var binary string
+// binary and doorBinary are the paths of keyhold and keyhold-lock, built once by TestMain.
+var binary, doorBinary string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
@@ -32,10 +32,10 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // the system clears its temporary folder
-	binary = filepath.Join(dir, "keyhold")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "github.com/keyhold/keyhold/cmd/keyhold")
+	binary, doorBinary = filepath.Join(dir, "keyhold"), filepath.Join(dir, "keyhold-lock")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "github.com/keyhold/keyhold/cmd/keyhold", "github.com/keyhold/keyhold/cmd/keyhold-lock")
 	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building keyhold: %v\n%s", err, out)
+		fmt.Fprintf(os.Stderr, "building the programs: %v\n%s", err, out)
 		return 1
 	}
 	return m.Run()

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/keyhold/keyhold/internal/base/grant"
 	"github.com/keyhold/keyhold/internal/base/id"
@@ -142,6 +143,15 @@ func request(lock id.Lock, key ed25519.PrivateKey) ([]byte, error) {
 	return x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: string(lock)}}, key)
 }
 
+// begin returns the first moment at which both a certificate and its CA are good: one that
+// is dated back may begin before a CA that is new.
+func begin(c, ca *x509.Certificate) time.Time {
+	if ca.NotBefore.After(c.NotBefore) {
+		return ca.NotBefore
+	}
+	return c.NotBefore
+}
+
 // checkCertificate reads a certificate and makes sure that it is for this door's key and
 // name, and that its CA signed it.
 func checkCertificate(der []byte, i Identity) (*x509.Certificate, error) {
@@ -159,7 +169,7 @@ func checkCertificate(der []byte, i Identity) (*x509.Certificate, error) {
 	roots := x509.NewCertPool()
 	roots.AddCert(i.CA)
 	// Its dates are the server's to judge: here the clock may be wrong.
-	if _, err := c.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: c.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+	if _, err := c.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: begin(c, i.CA), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -152,10 +152,17 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 }
 
+// errRefused says that the server knows no controller by the door's certificate.
+var errRefused = errors.New("the certificate is not known")
+
+// statusRefused is what the server closes a link with whose certificate is good no more.
+const statusRefused websocket.StatusCode = 4401
+
 // explained says what to do where the server does not take the door's certificate.
 func explained(err error) error {
 	var operation *net.OpError
-	if errors.As(err, &operation) && operation.Op == "remote error" { // so crypto/tls marks an alert of the other side
+	alert := errors.As(err, &operation) && operation.Op == "remote error" // so crypto/tls marks an alert of the other side
+	if alert || errors.Is(err, errRefused) || websocket.CloseStatus(err) == statusRefused {
 		return fmt.Errorf("the server refuses this door's certificate: was the lock deleted, or enrolled elsewhere? Enrol it again: %w", err)
 	}
 	return err
@@ -288,6 +295,9 @@ func (l *Link) dial(ctx context.Context, identity Identity) (*websocket.Conn, er
 		if response != nil && response.Body != nil {
 			_ = response.Body.Close() // it was read as far as anybody cares
 		}
+		if response != nil && response.StatusCode == http.StatusUnauthorized {
+			err = errors.Join(errRefused, err)
+		}
 		return nil, fmt.Errorf("connecting to %s: %w", identity.Link, err)
 	}
 	conn.SetReadLimit(grant.MaxDown)
@@ -312,7 +322,7 @@ func (l *Link) tls(identity Identity) *tls.Config {
 				return errors.New("the server has no certificate")
 			}
 			leaf := state.PeerCertificates[0]
-			at := leaf.NotBefore
+			at := begin(leaf, identity.CA)
 			if s := l.c.Engine.Status(); s.Clock == grant.Trusted && s.Now.After(at) {
 				at = s.Now
 			}

@@ -82,7 +82,7 @@ func newServer(t *testing.T) *server {
 	}
 	s.token = token.NewEnrolment(s.lock, sha256.Sum256(public(s.root)))
 	s.ca = s.certificate(&x509.Certificate{
-		Subject: pkix.Name{CommonName: "locks"}, NotBefore: now().Add(-time.Hour), NotAfter: now().Add(50 * 365 * 24 * time.Hour),
+		Subject: pkix.Name{CommonName: "locks"}, NotBefore: now(), NotAfter: now().Add(50 * 365 * 24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}, public(s.caKey))
 	s.leaf = tls.Certificate{Certificate: [][]byte{s.serverCertificate(serverName).Raw}, PrivateKey: key(4)}
