@@ -123,6 +123,12 @@ func (t *Tx) ListLockedPINs(ctx context.Context, w id.Workspace, limit int) ([]o
 		WHERE k.workspace = $1 AND k.pin_wrong >= 8 ORDER BY k.id LIMIT $2`, w, limit)
 }
 
+// CountDigitalKeysByStatus satisfies overview.Tx.
+func (t *Tx) CountDigitalKeysByStatus(ctx context.Context, w id.Workspace, now time.Time) (overview.DigitalKeysByStatus, error) {
+	n, err := t.CountDigitalKeys(ctx, w, now)
+	return overview.DigitalKeysByStatus{Upcoming: int64(n.Upcoming), Active: int64(n.Active), Expired: int64(n.Expired), Cancelled: int64(n.Cancelled)}, err
+}
+
 // firstJob returns the lowest id that a job of that moment may have.
 func firstJob(at time.Time) id.Job {
 	var raw [16]byte

@@ -99,7 +99,29 @@ type securityKeyStatistics struct {
 	Days     []keysDay       `json:"days" nullable:"false" doc:"Each day of the range. A key that is activated anew after a suspension does not count again."`
 }
 
+// doorKeyCounts has the names of the statuses as digital keys bear them.
+type doorKeyCounts struct {
+	Upcoming  int64 `json:"UPCOMING"`
+	Active    int64 `json:"ACTIVE"`
+	Expired   int64 `json:"EXPIRED"`
+	Cancelled int64 `json:"CANCELLED"`
+}
+
+type doorKeysDay struct {
+	Date      string `json:"date" example:"2026-12-04"`
+	Created   int64  `json:"created"`
+	Cancelled int64  `json:"cancelled"`
+}
+
+type digitalKeyStatistics struct {
+	StatisticsRange
+	Total    int64         `json:"total" doc:"Digital keys there are now."`
+	ByStatus doorKeyCounts `json:"by_status" doc:"How many of them have which status."`
+	Days     []doorKeysDay `json:"days" nullable:"false" doc:"Each day of the range."`
+}
+
 type (
+	digitalKeyStatisticsOutput  struct{ Body digitalKeyStatistics }
 	securityKeyStatisticsOutput struct{ Body securityKeyStatistics }
 
 	userStatisticsOutput  struct{ Body userStatistics }
@@ -114,6 +136,8 @@ func (a *restAPI) registerStatistics() {
 		"How many there are now, and how many were created on each day. Needs the permission users.read."), a.groupStatistics)
 	register(a, operation("get-security-key-statistics", http.MethodGet, "/statistics/security-keys", "Count security keys",
 		"How many there are now, and how many were created, became active and were deleted on each day. Needs the permission security_keys.read."), a.securityKeyStatistics)
+	register(a, operation("get-digital-key-statistics", http.MethodGet, "/statistics/digital-keys", "Count digital keys",
+		"How many there are now, and how many were created and cancelled on each day. Needs the permission digital_keys.read."), a.digitalKeyStatistics)
 	register(a, operation("get-login-statistics", http.MethodGet, "/statistics/logins", "Count sign-ins",
 		"How many succeeded, were refused and failed on each day. Needs the permission activities.read."), a.loginStatistics)
 }
@@ -172,6 +196,22 @@ func (a *restAPI) securityKeyStatistics(ctx context.Context, by auth.Caller, in 
 		out.Days = append(out.Days, keysDay{Date: d.Date.String(), Created: d.Created, Activated: d.Activated, Deleted: d.Deleted})
 	}
 	return &securityKeyStatisticsOutput{Body: out}, nil
+}
+
+func (a *restAPI) digitalKeyStatistics(ctx context.Context, by auth.Caller, in *statisticsInput) (*digitalKeyStatisticsOutput, error) {
+	r, span, err := a.rangeOf(in)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := a.c.Overview.DigitalKeys(ctx, by, r)
+	if err != nil {
+		return nil, err
+	}
+	out := digitalKeyStatistics{StatisticsRange: span, Total: keys.Total, ByStatus: doorKeyCounts(keys.ByStatus)}
+	for _, d := range keys.Days {
+		out.Days = append(out.Days, doorKeysDay{Date: d.Date.String(), Created: d.Created, Cancelled: d.Cancelled})
+	}
+	return &digitalKeyStatisticsOutput{Body: out}, nil
 }
 
 func (a *restAPI) loginStatistics(ctx context.Context, by auth.Caller, in *statisticsInput) (*loginStatisticsOutput, error) {

@@ -361,6 +361,12 @@ func partyPath(v visit, p activity.Party) string {
 	if key, ok := id.Parse[id.KindSecurityKey](p.ID); ok && v.can(auth.SecurityKeysRead) {
 		return securityKeyPath(key)
 	}
+	if key, ok := id.Parse[id.KindDigitalKey](p.ID); ok && v.can(auth.DigitalKeysRead) {
+		return digitalKeyPath(key)
+	}
+	if lock, ok := id.Parse[id.KindLock](p.ID); ok && v.can(auth.LocksRead) {
+		return lockPath(lock)
+	}
 	return ""
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/keyhold/keyhold/internal/room/digitalkey"
+	"github.com/keyhold/keyhold/internal/room/smartlock"
 )
 
 const (
@@ -28,6 +29,7 @@ const (
 	textDigitalKeysNoneText   = "A digital key lets a person open doors for a time: by PIN, by the app or by a keycard."
 	textDigitalKeysFoundHelp  = "No digital key fits. Look for other words, or take the filters away."
 	textDigitalKeysBulk       = "What to do with the chosen digital keys"
+	textDigitalKeysOutcome    = "What became of each digital key"
 	textDigitalKeysBack       = "Back to the digital keys"
 	textDigitalKeyOpen        = "Open the digital key"
 	textDigitalKeyToolbar     = "What to do with the digital key"
@@ -406,3 +408,29 @@ func doorDetailText(action, detail string) string {
 
 // zoneHelp says by which clocks the times are.
 func zoneHelp(zone string) string { return "By the clocks of the lock: " + zone }
+
+const textLeaveOpenUser = "Open the user"
+
+func suspendedUserText(name string) string { return name + " is suspended" }
+
+func endedDigitalKeysText(n int) string {
+	if n == 1 {
+		return "1 digital key ended."
+	}
+	return thousands(n) + " digital keys ended."
+}
+
+// doorsText says how many doors there are, and how they are.
+func doorsText(n smartlock.Counts) string {
+	text := thousands(n.Online) + " of " + count(n.Total, "smart lock") + " online"
+	if n.Open > 0 {
+		text += ", " + count(n.Open, "door") + " open"
+	}
+	if n.LowBattery > 0 {
+		text += ", " + thousands(n.LowBattery) + " with a low battery"
+	}
+	if n.NotEnrolled > 0 {
+		text += ", " + thousands(n.NotEnrolled) + " without a controller"
+	}
+	return text + "."
+}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/page"
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 )
 
@@ -106,14 +108,21 @@ type leaveWorld struct{ *world }
 
 func (w leaveWorld) FindTies(ctx context.Context, by auth.Caller, user id.User) (leave.Ties, error) {
 	u, _, err := w.Find(ctx, by, user)
-	return leave.Ties{User: u, Administrator: user == ada, Sessions: 2, SecurityKeys: 2, Left: leave.Left{
+	return leave.Ties{User: u, Administrator: user == ada, Sessions: 2, SecurityKeys: 2, DigitalKeys: w.ended, Left: leave.Left{
 		Count: 3, APIKeys: []apikey.Key{{Name: "Payroll <sync>", Type: apikey.Admin}, {Name: "Doors", Type: apikey.Clients}},
 	}}, err
 }
 
 func (w leaveWorld) Suspend(_ context.Context, _ auth.Caller, u id.User, o leave.Options) (leave.Outcome, error) {
 	w.acts = append(w.acts, "suspend "+string(u)+" keys "+strconv.FormatBool(o.DisableCreatedAPIKeys))
-	return leave.Outcome{}, w.fault
+	out := leave.Outcome{DigitalKeys: w.ended}
+	if w.ended > 0 {
+		out.User = w.users[1]
+		out.Left.Unconfirmed = []digitalkey.Receipt{
+			{Lock: frontDoor, LockName: "Front door", AtLatest: now()}, {Lock: gateLock, LockName: "Gate", AtLatest: now().Add(3 * time.Hour)},
+		}
+	}
+	return out, w.fault
 }
 
 func (w leaveWorld) Activate(_ context.Context, _ auth.Caller, u id.User) (leave.Outcome, error) {

@@ -36,6 +36,9 @@ type userView struct {
 	Details    []detail
 	Keys       []securityKeyRow
 	Held       []heldRow
+	Doors      []digitalKeyRow
+	DoorHeads  []column
+	NewKey     string // where a digital key is made, "" if the person may not
 	Groups     []groupRow
 	Joinable   []choice
 	Activities []activityRow
@@ -70,6 +73,7 @@ const (
 	tabGroups      = "groups"
 	tabCredentials = "credentials"
 	tabActivities  = "activities"
+	tabDoors       = "digital-keys"
 )
 
 func userPath(u id.User) string { return "/users/" + string(u) }
@@ -110,6 +114,8 @@ func (p *Panel) user(w http.ResponseWriter, r *http.Request, v visit) error {
 		if err := p.fillActivities(r, v, u, &view); err != nil {
 			return restartTab(w, r, err)
 		}
+	case tabDoors:
+		err = p.fillDoors(r.Context(), v, u, &view)
 	case tabGroups:
 		err = p.fillGroups(r.Context(), v, groups, &view)
 	case tabCredentials:
@@ -133,6 +139,7 @@ func (v visit) userTabs(u directory.User, chosen string) []tab {
 		}
 	}
 	add(textNavSecurityKeys, tabKeys, "key", v.can(auth.SecurityKeysRead))
+	add(textUserTabDoors, tabDoors, "door", v.can(auth.DigitalKeysRead))
 	add(textUserTabGroups, tabGroups, "users-group", true)
 	add(textUserTabCredentials, tabCredentials, "fingerprint", v.can(auth.SecurityKeysRead))
 	add(textTabActivities, tabActivities, "history", v.can(auth.ActivitiesRead))
@@ -153,6 +160,7 @@ func (p *Panel) fillLeft(ctx context.Context, v visit, u directory.User, view *u
 		return err
 	}
 	view.Since, view.Left, view.LeftKeys = v.moment(u.SuspendedAt), leftOf(ties.Left), keyLinks(v, ties.Left)
+	view.Left = append(view.Left, unconfirmedTexts(v, ties.Left)...)
 	view.CanDisable = ties.Left.Count > 0 && view.CanWrite && v.can(auth.APIKeysWrite)
 	return nil
 }

@@ -68,8 +68,11 @@ func (p *Panel) suspendView(v visit, ties leave.Ties, form url.Values) leaveView
 	view := leaveView{
 		Shell:   p.shell(v, textUsersSuspend, crumb{Name: textNavUsers}, crumb{Name: textUsersTitle, Path: "/users"}, crumb{Name: u.Name(), Path: userPath(u.ID)}),
 		Heading: "Suspend " + u.Name() + "?", Lead: textLeaveSuspendLead, Effects: []string{textLeaveNothing, sessionsText(ties.Sessions), textLeaveBack},
-		LeftLead: textLeaveLeft, Left: leftOf(ties.Left), Keys: keyLinks(v, ties.Left),
+		LeftLead: textLeaveLeft, Left: append(leftOf(ties.Left), unconfirmedTexts(v, ties.Left)...), Keys: keyLinks(v, ties.Left),
 		Action: userPath(u.ID) + "/suspend", Do: textLeaveSuspendDo, Cancel: userPath(u.ID),
+	}
+	if ties.DigitalKeys > 0 {
+		view.Effects = append(view.Effects, endsDigitalKeysText(ties.DigitalKeys))
 	}
 	if ties.Left.Count > 0 && v.can(auth.APIKeysWrite) {
 		view.Disable = choice{Name: "disable_created_api_keys", Value: "on", Label: textLeaveKeys, Help: textLeaveKeysHelp, Checked: form.Has("disable_created_api_keys")}
@@ -99,7 +102,10 @@ func (p *Panel) suspend(w http.ResponseWriter, r *http.Request, v visit) error {
 		return err
 	}
 	user := userID(r)
-	_, cause := p.c.Leave.Suspend(r.Context(), v.caller, user, leave.Options{DisableCreatedAPIKeys: form.Has("disable_created_api_keys")})
+	done, cause := p.c.Leave.Suspend(r.Context(), v.caller, user, leave.Options{DisableCreatedAPIKeys: form.Has("disable_created_api_keys")})
+	if cause == nil && len(unconfirmedTexts(v, done.Left)) > 0 {
+		return p.show(w, r, http.StatusOK, doorsLeftTemplate(p.doorsLeft(v, done)))
+	}
 	if cause == nil {
 		p.setFlash(w, "user_suspended")
 		redirect(w, r, userPath(user))
@@ -118,6 +124,24 @@ func (p *Panel) suspend(w http.ResponseWriter, r *http.Request, v visit) error {
 		view.Summary, _ = wrong(f)
 	}
 	return p.show(w, r, status, leaveTemplate(view))
+}
+
+// doorsLeft says which doors have not confirmed that a suspended user's keys are gone.
+func (p *Panel) doorsLeft(v visit, done leave.Outcome) doorsLeftView {
+	u := done.User
+	return doorsLeftView{
+		Shell:   p.shell(v, textUsersSuspend, crumb{Name: textNavUsers}, crumb{Name: textUsersTitle, Path: "/users"}, crumb{Name: u.Name(), Path: userPath(u.ID)}),
+		Heading: suspendedUserText(u.Name()), Lead: endedDigitalKeysText(done.DigitalKeys), Doors: unconfirmedTexts(v, done.Left), Path: userPath(u.ID),
+	}
+}
+
+// doorsLeftView is the page after an act that some doors have not heard of.
+type doorsLeftView struct {
+	Shell   shell
+	Heading string
+	Lead    string
+	Doors   []string
+	Path    string
 }
 
 func (p *Panel) activate(w http.ResponseWriter, r *http.Request, v visit) error {
@@ -159,6 +183,9 @@ func (p *Panel) deleteView(v visit, ties leave.Ties) leaveView {
 	}
 	if ties.SecurityKeys > 0 {
 		view.Effects = append(view.Effects, keysGoText(ties.SecurityKeys))
+	}
+	if ties.DigitalKeys > 0 {
+		view.Effects = append(view.Effects, deletesDigitalKeysText(ties.DigitalKeys))
 	}
 	if ties.Administrator {
 		view.Effects = append(view.Effects, textLeaveDeleteAdmin)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/fault"
@@ -205,6 +206,12 @@ func (p *Panel) resultView(v visit, form url.Values, rows []leave.RowOutcome) re
 		}
 		if row.Left.Count > 0 {
 			out.Detail = leftText(row.Left.Count)
+		}
+		if row.DigitalKeys > 0 {
+			out.Detail = strings.TrimSpace(out.Detail + " " + endedDigitalKeysText(row.DigitalKeys))
+		}
+		if open := unconfirmedTexts(v, row.Left); len(open) > 0 {
+			out.Detail = strings.TrimSpace(out.Detail + " " + strings.Join(open, ". ") + ".")
 		}
 		if row.Fault != nil {
 			failed++

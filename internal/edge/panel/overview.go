@@ -1,11 +1,13 @@
 package panel
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
@@ -24,6 +26,8 @@ type dashboardView struct {
 	Keys      []statusShare
 	KeysLead  string // how many there are of each kind
 	Attention []attentionItem
+	Doors     doorsView // shown if it is set
+	HasDoors  bool
 	Watched   bool // there is something that could need attention
 }
 
@@ -60,7 +64,48 @@ func (p *Panel) dashboard(w http.ResponseWriter, r *http.Request, v visit) error
 	if err != nil {
 		return err
 	}
-	return p.show(w, r, http.StatusOK, dashboardTemplate(p.dashboardView(v, found)))
+	view := p.dashboardView(v, found)
+	if v.can(auth.LocksRead) {
+		if err := p.fillDoorsNow(r.Context(), v, &view); err != nil {
+			return err
+		}
+	}
+	return p.show(w, r, http.StatusOK, dashboardTemplate(view))
+}
+
+// doorsView is the box of the dashboard about doors.
+type doorsView struct {
+	Lead  string
+	Doors []lockRow
+	More  bool // there are others
+}
+
+// fillDoorsNow adds what is to be known of doors now.
+func (p *Panel) fillDoorsNow(ctx context.Context, v visit, view *dashboardView) error {
+	now, err := p.c.Locks.Doors(ctx, v.caller)
+	if err != nil {
+		return err
+	}
+	view.HasDoors, view.Watched = true, true
+	view.Doors = doorsView{Lead: doorsText(now.Counts), More: now.Counts.Total > len(now.Locks)}
+	for _, l := range now.Locks {
+		view.Doors.Doors = append(view.Doors.Doors, v.lockRow(l))
+	}
+	if n := now.Counts.Offline; n > 0 {
+		view.Attention = append(view.Attention, attentionItem{Icon: "plug-connected-x", Text: offlineDoorsText(n), Path: locksPath + "?state=" + locksOffline})
+	}
+	unsafe, err := p.c.Locks.ListUnsafe(ctx, v.caller)
+	if err != nil {
+		return err
+	}
+	keys := map[id.DigitalKey]bool{}
+	for _, u := range unsafe {
+		keys[u.DigitalKey] = true
+	}
+	if len(keys) > 0 {
+		view.Attention = append(view.Attention, attentionItem{Icon: "alert-triangle", Text: unsafeKeysText(len(keys)), Path: locksPath + "#unsafe"})
+	}
+	return nil
 }
 
 func (p *Panel) dashboardView(v visit, d overview.Dashboard) dashboardView {
@@ -68,6 +113,9 @@ func (p *Panel) dashboardView(v visit, d overview.Dashboard) dashboardView {
 	if len(v.account.Standing.Permissions) == 0 {
 		out.Nothing = empty{Icon: "door-enter", Title: textWelcomeTitle, Text: textWelcomeText}
 		return out
+	}
+	if v.canAddDigitalKey() {
+		out.Boxes = append(out.Boxes, navLink{Name: textDigitalKeysNew, Path: digitalKeysPath + "/new", Icon: "door", Here: textDashboardNewKeyTo})
 	}
 	if v.can(auth.UsersWrite) {
 		out.Boxes = append(out.Boxes, navLink{Name: textDashboardNewUser, Path: "/users/new", Icon: "user-plus", Here: textDashboardNewUserTo})

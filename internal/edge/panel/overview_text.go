@@ -7,6 +7,7 @@ const (
 	textDashboardBoxes     = "What you can begin with"
 	textDashboardNewUser   = "New user"
 	textDashboardNewUserTo = "Add a person to the workspace"
+	textDashboardNewKeyTo  = "Let somebody open doors for a time"
 	textDashboardCounters  = "Numbers"
 	textDashboardUsers     = "Users"
 	textDashboardActive    = "Active users"

@@ -70,6 +70,16 @@ func (p *Panel) search(w http.ResponseWriter, r *http.Request, v visit) error {
 			return err
 		}
 		add(textNavSecurityKeys, cards)
+		doors, err := p.searchDigitalKeys(r, v, query)
+		if err != nil {
+			return err
+		}
+		add(textNavDigitalKeys, doors)
+		locks, err := p.searchLocks(r, v, query)
+		if err != nil {
+			return err
+		}
+		add(textLocksTitle, locks)
 		add(textSearchAPIKeys, keys)
 	}
 	add(textSearchActs, matching(acts(v), query))

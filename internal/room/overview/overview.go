@@ -49,6 +49,8 @@ type Tx interface {
 	// CountKeysToConfirm counts the security keys that wait for an administrator, limit
 	// at the most.
 	CountKeysToConfirm(ctx context.Context, w id.Workspace, limit int) (int64, error)
+	// CountDigitalKeysByStatus counts the digital keys as they stand at now.
+	CountDigitalKeysByStatus(ctx context.Context, w id.Workspace, now time.Time) (DigitalKeysByStatus, error)
 	// ListLockedPINs lists at most limit cards whose PIN is locked.
 	ListLockedPINs(ctx context.Context, w id.Workspace, limit int) ([]LockedPIN, error)
 }
@@ -127,12 +129,31 @@ type SecurityKeysDay struct {
 	Created, Activated, Deleted int64
 }
 
+// DigitalKeys are the statistics of digital keys: how many there are now, and on each day of
+// the range how many were created and cancelled.
+type DigitalKeys struct {
+	Total    int64
+	ByStatus DigitalKeysByStatus
+	Days     []DigitalKeysDay
+}
+
+// DigitalKeysByStatus counts digital keys by how they stand.
+type DigitalKeysByStatus struct{ Upcoming, Active, Expired, Cancelled int64 }
+
+// DigitalKeysDay is one day of DigitalKeys.
+type DigitalKeysDay struct {
+	Date               Date
+	Created, Cancelled int64
+}
+
 // The names under which other rooms count.
 const (
 	tallyKeys         = "security_keys"
 	tickKeyCreate     = "security_key.create"
 	tickKeyActivate   = "security_key.activate"
 	tickKeyDelete     = "security_key.delete"
+	tickDoorCreate    = "digital_key.create"
+	tickDoorCancel    = "digital_key.cancel"
 	tallyUsers        = "users"
 	tallyGroups       = "groups"
 	tickUserCreate    = "user.create"
@@ -247,6 +268,32 @@ func countKeys(ctx context.Context, t Tx, w id.Workspace) (SecurityKeys, error) 
 		}
 	}
 	return out, nil
+}
+
+// DigitalKeys returns the statistics of digital keys. The caller needs digital_keys.read.
+func (s *Service) DigitalKeys(ctx context.Context, by auth.Caller, r Range) (DigitalKeys, error) {
+	var out DigitalKeys
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: statisticsAttempt, Need: auth.DigitalKeysRead}, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) error {
+		out = DigitalKeys{}
+		n, err := t.CountDigitalKeysByStatus(ctx, by.Workspace, now)
+		if err != nil {
+			return err
+		}
+		out.Total, out.ByStatus = n.Upcoming+n.Active+n.Expired+n.Cancelled, n
+		created, err := days(ctx, t, by.Workspace, tickDoorCreate, r)
+		if err != nil {
+			return err
+		}
+		cancelled, err := days(ctx, t, by.Workspace, tickDoorCancel, r)
+		if err != nil {
+			return err
+		}
+		for _, d := range r.Days() {
+			out.Days = append(out.Days, DigitalKeysDay{Date: d, Created: created[d], Cancelled: cancelled[d]})
+		}
+		return nil
+	})
+	return out, err
 }
 
 // Logins returns the statistics of sign-ins. The caller needs activities.read.
