@@ -209,6 +209,10 @@ func TestService_strangers(t *testing.T) {
 			_, err := r.Logins(t.Context(), by, all)
 			return err
 		}},
+		"digital keys": {Action: "statistics.find", Need: auth.DigitalKeysRead, Call: func(by auth.Caller) error {
+			_, err := r.DigitalKeys(t.Context(), by, all)
+			return err
+		}},
 		"dashboard": {Action: "dashboard.find", Need: auth.Signed, Call: func(by auth.Caller) error {
 			_, err := r.Dashboard(t.Context(), by, time.UTC)
 			return err
