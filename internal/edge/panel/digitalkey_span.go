@@ -120,7 +120,7 @@ func (v visit) newRangeView(o digitalkey.Outlook, zone string) rangeView {
 	}
 	out.Text = v.rangeText(s.StartsAt, s.ExpiresAt, s.Timezone) + "; " + spanText(s.ExpiresAt.Sub(s.StartsAt))
 	for _, note := range s.Notes {
-		out.Notes = append(out.Notes, rangeNote(note, s, v))
+		out.Notes = append(out.Notes, rangeNote(note, s))
 	}
 	seen := map[string]bool{s.Timezone: true}
 	for _, l := range o.Locks {
@@ -133,7 +133,7 @@ func (v visit) newRangeView(o digitalkey.Outlook, zone string) rangeView {
 }
 
 // rangeNote says in plain words what the clocks do to a span.
-func rangeNote(code string, s digitalkey.Resolved, v visit) string {
+func rangeNote(code string, s digitalkey.Resolved) string {
 	at := func(t time.Time) string { return t.In(zoneNamed(s.Timezone)).Format("15:04 MST") }
 	switch code {
 	case digitalkey.NoteStartInGap:

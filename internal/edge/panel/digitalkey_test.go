@@ -65,8 +65,8 @@ func (w doorWorld) act(ctx context.Context, what, note string) error {
 		return w.fault
 	}
 	if r, ok := once.From(ctx); ok {
-		if note, done := w.doorOnce[r.Digest]; done {
-			return &once.Repeated{Note: note}
+		if before, done := w.doorOnce[r.Digest]; done {
+			return &once.Repeated{Note: before}
 		}
 		if w.doorOnce == nil {
 			w.doorOnce = map[string]string{}
