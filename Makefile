@@ -26,6 +26,7 @@ bench: web build ## measure; figures and how to read them are in docs/performanc
 	$(GO) test ./internal/store -run XXX -bench Write
 	$(GO) test ./internal/app -run XXX -bench Users -benchtime 50x -timeout 30m
 	$(GO) test ./internal/app -run XXX -bench Keys -benchtime 1x -timeout 30m
+	$(GO) test ./internal/app -run XXX -bench Door -benchtime 1x -timeout 30m
 	KEYHOLD_REVOCATIONS=100 $(GO) test ./e2e -count=1 -run Revocation -v -timeout 30m
 
 profile: ## measure anew what the compiler builds the server by (cmd/keyhold/default.pgo)
@@ -47,8 +48,9 @@ generate: ## write the generated files anew (templ)
 web: ## build the front-end's files into internal/edge/kit/assets/dist
 	cd web && npm ci --ignore-scripts --no-audit --no-fund && node build.mjs
 
-build: ## build bin/keyhold
+build: ## build bin/keyhold and bin/keyhold-lock
 	$(GO) build -trimpath -o bin/keyhold ./cmd/keyhold
+	$(GO) build -trimpath -o bin/keyhold-lock ./cmd/keyhold-lock
 
 lint: ## run the linters alone
 	$(GO) -C tools build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint

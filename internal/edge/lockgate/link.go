@@ -308,11 +308,16 @@ func (l *link) jumped() bool {
 	return now.Sub(l.toldTime)-l.toldAgo.Elapsed() > jumpOver || l.toldTime.Sub(now) > jumpOver
 }
 
+// beacon tells the time, and before that all that changed until then: a controller that
+// hears of a version which it was not sent says hello again, and waits for the answer.
 func (l *link) beacon(ctx context.Context) error {
 	l.toldTime, l.toldAgo = l.c.Clock.Now(), clock.StartStopwatch()
 	frame, err := l.c.Locks.Beacon(ctx, l.by, l.name, l.nonce)
 	if err != nil {
 		return ours(err)
+	}
+	if err := l.sync(ctx); err != nil {
+		return err
 	}
 	return l.write(ctx, frame)
 }
@@ -366,9 +371,6 @@ func (l *link) hello(ctx context.Context, h grant.Hello) error {
 	}
 	l.nonce, l.at, l.applied = h.Nonce, grant.Applied{Epoch: h.Epoch, Version: h.Version}, grant.Applied{}
 	if err := l.write(ctx, grant.Encode(grant.TypeEventAck, grant.EventAck{Through: uint64(g.Through)})); err != nil {
-		return err
-	}
-	if err := l.sync(ctx); err != nil {
 		return err
 	}
 	return l.beacon(ctx)

@@ -579,3 +579,54 @@ func TestLink_tellsAClockThatJumped(t *testing.T) {
 		t.Errorf("it came after %v: that was the next beacon in turn", e)
 	}
 }
+
+// A controller that heard of a version which it was not sent would say hello again, and
+// wait a second for the answer.
+func TestLink_noBeaconIsAheadOfWhatWasSent(t *testing.T) {
+	h := newHouse(t)
+	d := h.enrol(t, h.by)
+	d.open(t)
+	d.settle(t)
+	seconds := smartlock.DefaultOpenSeconds
+	change := func() {
+		seconds = seconds%smartlock.MaxOpenSeconds + 1
+		if _, err := h.Change(t.Context(), h.by, d.lock, smartlock.Change{OpenSeconds: &seconds}, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	sent := grant.Applied{}
+	for sent.Version < 40 {
+		change()
+		for held := false; !held; {
+			ctx, stop := context.WithTimeout(t.Context(), patience)
+			_, raw, err := d.conn.Read(ctx)
+			stop()
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := grant.Decode(raw, grant.MaxDown)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b grant.Beacon
+			var c grant.Delta
+			switch f.Type {
+			case grant.TypeDelta:
+				if err := grant.ReadSigned(f.Body, f.Type, string(d.lock), &c, d.answer.SigningKeys[0]); err != nil {
+					t.Fatal(err)
+				}
+				sent, held = grant.Applied{Epoch: c.Epoch, Version: c.To}, true
+			case grant.TypeBeacon:
+				if err := grant.ReadSigned(f.Body, f.Type, string(d.lock), &b, d.answer.SigningKeys[0]); err != nil {
+					t.Fatal(err)
+				}
+				if sent.Version > 0 && b.Version > sent.Version {
+					t.Fatalf("a beacon names version %d, but %d was sent last", b.Version, sent.Version)
+				}
+			default:
+				t.Fatalf("the frame is %s", f.Type)
+			}
+		}
+		d.say(t, grant.TypeApplied, sent) // the next change meets the beacon that answers it
+	}
+}

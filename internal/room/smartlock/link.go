@@ -275,10 +275,11 @@ func (s *Service) Beacon(ctx context.Context, by auth.Caller, link string, nonce
 	var b grant.Beacon
 	err = s.onLink(ctx, by, link, func(ctx context.Context, t Tx, l Lock, now time.Time) (*fault.Error, error) {
 		pulse := time.Time{}
-		if l.hears(now) {
+		if l.hears(now) || l.Controller.Clock != grant.Trusted {
 			pulse = now
 			tell(t, l, false)
 		}
+		l.Controller.Clock = grant.Trusted // that is what the beacon is for; its next hello says if not
 		end := now.Add(time.Duration(l.LeaseSeconds) * time.Second).Truncate(time.Second)
 		if l.Settled() && end.After(l.Sync.LeaseUntil) {
 			l.Sync.LeaseUntil, l.Controller.LeaseWarnedHours = end, 0

@@ -294,3 +294,18 @@ func pulse(t *testing.T, h *house) string {
 	}
 	return p
 }
+
+func TestBeacon_makesTheDoorsClockTrusted(t *testing.T) {
+	h := newHouse(t)
+	d := h.online(t)
+	if _, err := d.Connect(t.Context(), d.by, d.link, grant.Hello{EventFirst: 1, Quality: grant.Untrusted, Nonce: nonce(), Software: "test/1"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.find(t, h.lock.ID).Controller.Clock; got != grant.Untrusted {
+		t.Errorf("after the hello the clock is %q, want untrusted", got)
+	}
+	d.beacon(t)
+	if got := h.find(t, h.lock.ID).Controller.Clock; got != grant.Trusted {
+		t.Errorf("after the beacon the clock is %q, want trusted", got)
+	}
+}

@@ -89,7 +89,8 @@ function render(s) {
   show("wrong", String(s.wrong));
   show("paused", s.disk_error ? `The disk fails: ${s.disk_error}` : s.paused > 0 ? `Pauses for ${s.paused} s` : "Ready");
   show("waiting", String(s.waiting));
-  show("teach", s.teach > 0 ? `Tap the card to be taught: ${s.teach} s left.` : "");
+  // Without the seconds: it is read aloud whenever it changes.
+  show("teach", s.teach > 0 ? "Tap the card to be taught." : "");
   const cut = /** @type {HTMLInputElement} */ (door.querySelector('[data-act="cut"]'));
   if (document.activeElement !== cut || cut.checked !== s.cut) cut.checked = s.cut;
   if (battery === null) {

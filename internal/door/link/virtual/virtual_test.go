@@ -14,6 +14,8 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -270,6 +272,72 @@ func TestPage_isStrict(t *testing.T) {
 	for _, path := range []string{"/d/0/", "/d/3/", "/d/x/", "/elsewhere"} {
 		if status, _, _ := s.get(path); status != http.StatusNotFound {
 			t.Errorf("%s = %d, want 404", path, status)
+		}
+	}
+}
+
+// all returns the first group of each match.
+func all(pattern, text string) []string {
+	var out []string
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		out = append(out, m[1])
+	}
+	return out
+}
+
+// Nothing stands in the page itself that a policy without unsafe-inline refuses.
+func TestPage_hasNothingInline(t *testing.T) {
+	s := newSite(t)
+	for _, path := range []string{"/", "/d/1/"} {
+		_, _, body := s.get(path)
+		for what, pattern := range map[string]string{
+			"a script in the page": `<script[^>]*>([^<]+)`, "a script without a file": `<script((?:\s+(?:type|async|defer)(?:="[^"]*")?)*)>`, "a style in the page": `(<style)`,
+			"a style of an element": `\s(style\s*=)`, "a handler of an element": `\s(on[a-z]+\s*=)`, "a script's address": `(javascript:)`,
+		} {
+			if got := all(pattern, body); len(got) > 0 {
+				t.Errorf("%s has %s: %q", path, what, got)
+			}
+		}
+	}
+	_, _, script := s.get("/virtual.js")
+	if got := all(`(\.style\b|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function)`, script); len(got) > 0 {
+		t.Errorf("the script writes markup or styles: %q", got)
+	}
+}
+
+// Whoever does not see the page has all of it too.
+func TestPage_isLabelled(t *testing.T) {
+	s := newSite(t)
+	for _, path := range []string{"/", "/d/1/"} {
+		_, _, body := s.get(path)
+		if n := len(all(`(<h1)`, body)); n != 1 {
+			t.Errorf("%s has %d first headings, want one", path, n)
+		}
+		for _, tag := range []string{`<html lang="en">`, "<main", "<title>", `name="viewport"`} {
+			if !strings.Contains(body, tag) {
+				t.Errorf("%s has no %s", path, tag)
+			}
+		}
+		ids := all(`\sid="([^"]+)"`, body)
+		for _, name := range all(`\s(?:for|aria-labelledby|aria-describedby)="([^"]+)"`, body) {
+			if !slices.Contains(ids, name) {
+				t.Errorf("%s: %q names nothing", path, name)
+			}
+		}
+		if sections, named := len(all(`(<section)`, body)), len(all(`(<section[^>]*aria-labelledby=)`, body)); sections != named {
+			t.Errorf("%s: %d of %d sections have a name", path, named, sections)
+		}
+		for _, input := range all(`(<input[^>]*>)`, body) {
+			id := all(`\sid="([^"]+)"`, input)
+			labelled := len(id) == 1 && strings.Contains(body, `<label for="`+id[0]+`"`)
+			if wrapped := regexp.MustCompile(`<label[^>]*>` + regexp.QuoteMeta(input) + `\s*\w`).MatchString(body); !labelled && !wrapped {
+				t.Errorf("%s: %s has no label", path, input)
+			}
+		}
+		for _, words := range all(`<button[^>]*>([^<]*)</button>`, body) {
+			if strings.TrimSpace(words) == "" {
+				t.Errorf("%s has a button without words", path)
+			}
 		}
 	}
 }
