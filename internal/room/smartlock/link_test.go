@@ -37,6 +37,9 @@ func TestEnrol_givesWhatTheTokenVouchesFor(t *testing.T) {
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: h.clock.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
 		t.Errorf("the certificate is not the CA's: %v", err)
 	}
+	if leaf.NotBefore.Before(a.CA.NotBefore) {
+		t.Errorf("the certificate begins at %v, before its CA does", leaf.NotBefore)
+	}
 	if !l.Enrolled() || l.Controller.Era != 1 || l.Controller.TokenDigest != nil || !leaf.NotAfter.Equal(l.Controller.CertificateEnds.Truncate(time.Second)) {
 		t.Errorf("the lock is %+v", l)
 	}
