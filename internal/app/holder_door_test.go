@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -170,7 +171,7 @@ func TestHolder_opensADoorAndTellsWhatItSaid(t *testing.T) {
 			default:
 			}
 		}
-		if a := <-answered; a.status != http.StatusOK || a.out["opened"] != (reason == "") || !strings.Contains(a.out["text"].(string), want) {
+		if a := <-answered; a.status != http.StatusOK || a.out["opened"] != (reason == "") || !strings.Contains(fmt.Sprint(a.out["text"]), want) {
 			t.Errorf("open with %q = %+v, want %q", reason, a, want)
 		}
 	}
@@ -185,7 +186,7 @@ func TestHolder_opensADoorAndTellsWhatItSaid(t *testing.T) {
 	}
 	p.want("an upcoming key without a script", p.ask("POST", later, url.Values{}), http.StatusConflict, "", "Your digital key does not work yet.")
 	p.clock.Advance(smartlock.SeenFor)
-	if _, out := p.script(open); out["opened"] != false || !strings.Contains(out["text"].(string), "cannot be reached") {
+	if _, out := p.script(open); out["opened"] != false || !strings.Contains(fmt.Sprint(out["text"]), "cannot be reached") {
 		t.Errorf("a door that is cut off = %v", out)
 	}
 }
