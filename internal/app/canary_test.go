@@ -3,18 +3,25 @@ package app
 import (
 	"bytes"
 	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
+	"github.com/keyhold/keyhold/internal/base/grant"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/store/storetest"
@@ -38,16 +45,23 @@ func (h *heard) String() string {
 	return h.text.String()
 }
 
-// No PIN, card number, pass or activation link stands in the log, the metrics or the
-// database (activities and mails that wait are in it), and no answer but the one that
-// it is for holds it, whether it was right, wrong or malformed.
-func TestCanaries_securityKeys(t *testing.T) {
+// canaries is a server of which all that it says is kept, and what must not be in there.
+type canaries struct {
+	*phone
+	config  Config
+	log     *heard
+	token   string // Admin key
+	secrets map[string]bool
+}
+
+func newCanaries(t *testing.T) *canaries {
+	t.Helper()
 	c, err := Settings{Data: t.TempDir(), Listen: "localhost:8080", LogFormat: "json", MetricsToken: "a token that reads metrics"}.Parse()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log heard
-	a, err := Open(t.Context(), c, Options{Clock: clock.NewManual(storetest.Start())}, slog.New(slog.NewJSONHandler(&log, nil)))
+	out, now := &canaries{config: c, log: &heard{}, secrets: map[string]bool{}}, clock.NewManual(storetest.Start())
+	a, err := Open(t.Context(), c, Options{Clock: now}, slog.New(slog.NewJSONHandler(out.log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,58 +74,112 @@ func TestCanaries_securityKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &phone{t: t, a: a, h: h, cookies: map[string]*http.Cookie{}}
-	job, ada := p.user("Harbour", "ada@example.org")
-	_, token, err := a.APIKeys.Create(t.Context(), job, apikey.NewKey{Name: "Robot", Type: apikey.Admin})
+	out.phone = &phone{t: t, a: a, h: h, clock: now, cookies: map[string]*http.Cookie{}}
+	return out
+}
+
+// begin makes a workspace with Ada and an Admin key.
+func (c *canaries) begin() (auth.Caller, directory.User) {
+	c.t.Helper()
+	job, ada := c.user("Harbour", "ada@example.org")
+	_, token, err := c.a.APIKeys.Create(c.t.Context(), job, apikey.NewKey{Name: "Robot", Type: apikey.Admin})
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	secrets := map[string]bool{} // what must not be found, and where
-	hide := func(values ...string) {
-		for _, v := range values {
-			secrets[v] = true
+	c.token = token.Secret().ExposeString()
+	return job, ada
+}
+
+func (c *canaries) hide(values ...string) {
+	for _, v := range values {
+		c.secrets[v] = true
+	}
+}
+
+// rest asks the API.
+func (c *canaries) rest(method, path, body string, status int) map[string]any {
+	c.t.Helper()
+	r := httptest.NewRequestWithContext(c.t.Context(), method, "http://localhost:8080/api/v1"+path, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	r.Header.Set("Content-Type", "application/json")
+	rec := httptest.NewRecorder()
+	c.h.ServeHTTP(rec, r)
+	if rec.Code != status {
+		c.t.Fatalf("%s %s = %d %s, want %d", method, path, rec.Code, rec.Body, status)
+	}
+	var out map[string]any
+	if err := json.Unmarshal(rec.Body.Bytes(), &out); err != nil {
+		c.t.Fatal(err)
+	}
+	return out
+}
+
+func (c *canaries) text(of map[string]any, name string) string {
+	c.t.Helper()
+	v, ok := of[name].(string)
+	if !ok || v == "" {
+		c.t.Fatalf("%s is not in %v", name, of)
+	}
+	return v
+}
+
+// look goes through the log, the metrics, the database and these pages. What is hidden
+// stands there as no word of its own.
+func (c *canaries) look(pages ...string) {
+	c.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(c.config.Data, databaseFile))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = db.Close() }) // it was only read from
+	r := httptest.NewRequestWithContext(c.t.Context(), http.MethodGet, "http://localhost:8080/metrics", nil)
+	r.Header.Set("Authorization", "Bearer "+c.config.MetricsToken)
+	metrics := httptest.NewRecorder()
+	c.h.ServeHTTP(metrics, r)
+	places := map[string]string{
+		"the log": c.log.String(), "the database": storetest.Dump(c.t, storetest.Database{Store: c.a.store, SQL: db}), "the metrics": metrics.Body.String(),
+	}
+	for _, path := range pages {
+		places[path] = c.ask("GET", path, nil).text
+	}
+	for where, all := range places {
+		if len(all) < 200 {
+			c.t.Errorf("%s is %q: nothing to look through", where, all)
+		}
+		for s := range c.secrets {
+			found := strings.Contains(strings.ToLower(all), strings.ToLower(s))
+			if len(s) < 8 { // so few digits stand in others by chance
+				found = regexp.MustCompile(`\b` + regexp.QuoteMeta(s) + `\b`).MatchString(all)
+			}
+			if found {
+				c.t.Errorf("%s holds %q", where, s)
+			}
 		}
 	}
-	rest := func(path, body string, status int) map[string]any {
-		t.Helper()
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost:8080/api/v1"+path, strings.NewReader(body))
-		r.Header.Set("Authorization", "Bearer "+token.Secret().ExposeString())
-		r.Header.Set("Content-Type", "application/json")
-		rec := httptest.NewRecorder()
-		h.ServeHTTP(rec, r)
-		if rec.Code != status {
-			t.Fatalf("POST %s = %d %s, want %d", path, rec.Code, rec.Body, status)
-		}
-		var out map[string]any
-		if err := json.Unmarshal(rec.Body.Bytes(), &out); err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-	text := func(of map[string]any, name string) string {
-		t.Helper()
-		v, ok := of[name].(string)
-		if !ok || v == "" {
-			t.Fatalf("%s is not in %v", name, of)
-		}
-		return v
-	}
+}
+
+// No PIN, card number, pass or activation link stands in the log, the metrics or the
+// database (activities and mails that wait are in it), and no answer but the one that
+// it is for holds it, whether it was right, wrong or malformed.
+func TestCanaries_securityKeys(t *testing.T) {
+	p := newCanaries(t)
+	job, ada := p.begin()
 	keys := "/users/" + string(ada.ID) + "/security-keys"
-	hide("CAFE0123456789", "ca:fe:01:23:45:67:89", "Canary-7261", "Canary-7262", "Canary-7263", "Canary-7264", "BEEF0123456789", "nothex-canary")
-	card := text(rest(keys, `{"kind":"contactless_card","activation":"now","card":{"number":"ca:fe:01:23:45:67:89"},"pin":"Canary-7261"}`, http.StatusCreated), "id")
-	rest(keys, `{"kind":"contactless_card","activation":"now","card":{"number":"nothex-canary"},"pin":"Canary-7262"}`, http.StatusUnprocessableEntity)
-	rest(keys, `{"kind":"contactless_card","activation":"now","card":{"number":"CAFE0123456789"}}`, http.StatusConflict)
-	rest("/security-keys/"+card+"/reset-pin", `{"pin":"Canary-7263"}`, http.StatusOK)
-	hide(text(rest("/security-keys/"+card+"/reset-pin", `{"pin_delivery":"response"}`, http.StatusOK), "pin"))
-	hide(text(rest("/users/"+string(ada.ID)+"/temporary-access-pass", `{"length":12}`, http.StatusCreated), "code"))
-	rest(keys, `{"kind":"contactless_card","activation":"email"}`, http.StatusCreated)
+	p.hide("CAFE0123456789", "ca:fe:01:23:45:67:89", "Canary-7261", "Canary-7262", "Canary-7263", "Canary-7264", "BEEF0123456789", "nothex-canary")
+	card := p.text(p.rest("POST", keys, `{"kind":"contactless_card","activation":"now","card":{"number":"ca:fe:01:23:45:67:89"},"pin":"Canary-7261"}`, http.StatusCreated), "id")
+	p.rest("POST", keys, `{"kind":"contactless_card","activation":"now","card":{"number":"nothex-canary"},"pin":"Canary-7262"}`, http.StatusUnprocessableEntity)
+	p.rest("POST", keys, `{"kind":"contactless_card","activation":"now","card":{"number":"CAFE0123456789"}}`, http.StatusConflict)
+	p.rest("POST", "/security-keys/"+card+"/reset-pin", `{"pin":"Canary-7263"}`, http.StatusOK)
+	p.hide(p.text(p.rest("POST", "/security-keys/"+card+"/reset-pin", `{"pin_delivery":"response"}`, http.StatusOK), "pin"))
+	p.hide(p.text(p.rest("POST", "/users/"+string(ada.ID)+"/temporary-access-pass", `{"length":12}`, http.StatusCreated), "code"))
+	p.rest("POST", keys, `{"kind":"contactless_card","activation":"email"}`, http.StatusCreated)
 	link := p.link()
 	u, err := url.Parse(link)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, proof, _ := strings.Cut(u.Query().Get("link"), ".")
-	hide(proof, "CANARYPASS77")
+	p.hide(proof, "CANARYPASS77")
 
 	p.ask("POST", "/app/pass", url.Values{"email": {"ada@example.org"}, "code": {"CANARYPASS77"}})
 	p.signInByPass(job, ada.ID, "ada@example.org", signin.NewAccessPass{})
@@ -121,34 +189,53 @@ func TestCanaries_securityKeys(t *testing.T) {
 	p.ask("GET", link, nil)
 	p.activate(link, url.Values{"card_number": {"BEEF0123456789"}, "pin": {"Canary-7262"}, "again": {"Canary-7262"}})
 	p.activate(link, url.Values{"card_number": {"BEEF0123456789"}, "pin": {"Canary-7262"}, "again": {"Canary-7262"}}) // dead now
-	if _, err := a.SecurityKeys.List(t.Context(), job, "ca fe 01 23 45 67 89", securitykey.Query{}); err != nil {
+	if _, err := p.a.SecurityKeys.List(t.Context(), job, "ca fe 01 23 45 67 89", securitykey.Query{}); err != nil {
 		t.Fatal(err)
 	}
 
-	if !strings.Contains(log.String(), "/app/keys/{id}/pin") && !strings.Contains(log.String(), "/pin") {
-		t.Fatalf("the log does not tell of the requests:\n%s", log.String())
+	if log := p.log.String(); !strings.Contains(log, "/app/keys/{id}/pin") && !strings.Contains(log, "/pin") {
+		t.Fatalf("the log does not tell of the requests:\n%s", log)
 	}
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(c.Data, databaseFile))
-	if err != nil {
-		t.Fatal(err)
+	p.look("/app", "/app/activity")
+}
+
+// So it is with digital keys, their PINs and cards, and with what enrols a door and its
+// secret.
+func TestCanaries_digitalKeys(t *testing.T) {
+	p := newCanaries(t)
+	job, ada := p.begin()
+	lock := p.text(p.rest("POST", "/locks", `{"name":"Front door","timezone":"Europe/Berlin"}`, http.StatusCreated), "id")
+	enrolment := p.text(p.rest("POST", "/locks/"+lock+"/enrolment", "", http.StatusOK), "token")
+	p.hide(enrolment, enrolment[len(enrolment)-20:])
+	d := storetest.EnrolController(t, p.a.Locks, enrolment)
+	p.hide(string(d.Secret()), hex.EncodeToString(d.Secret()), base64.StdEncoding.EncodeToString(d.Secret()), base64.RawURLEncoding.EncodeToString(d.Secret()))
+	p.rest("POST", "/locks/"+lock+"/teach-card", "", http.StatusOK)
+	if n := d.Do(t, grant.Result{Outcome: grant.Notice, Card: []byte{0xca, 0xfe, 1, 0x23, 0x45, 0x67, 0x89}}); n != 1 {
+		t.Fatalf("the door was told %d commands, want 1", n)
 	}
-	t.Cleanup(func() { _ = db.Close() }) // it was only read from
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost:8080/metrics", nil)
-	r.Header.Set("Authorization", "Bearer "+c.MetricsToken)
-	metrics := httptest.NewRecorder()
-	h.ServeHTTP(metrics, r)
-	places := map[string]string{
-		"the log": log.String(), "the database": storetest.Dump(t, storetest.Database{Store: a.store, SQL: db}), "the metrics": metrics.Body.String(),
-		"my keys": p.ask("GET", "/app", nil).text, "my activity": p.ask("GET", "/app/activity", nil).text,
+	key := func(more string, status int) map[string]any {
+		t.Helper()
+		return p.rest("POST", "/digital-keys", `{"user":"`+string(ada.ID)+`","locks":["`+lock+`"],"starts_at":"2026-03-02","expires_at":"2026-03-05",`+more+`}`, status)
 	}
-	for where, all := range places {
-		if len(all) < 200 {
-			t.Errorf("%s is %q: nothing to look through", where, all)
-		}
-		for s := range secrets {
-			if strings.Contains(strings.ToLower(all), strings.ToLower(s)) {
-				t.Errorf("%s holds %q", where, s)
-			}
-		}
+	p.hide("CAFE0123456789", "ca:fe:01:23:45:67:89", "739142", "739143", "nothex-canary")
+	first := key(`"types":["pin","keycard","app"],"pin":"739142","keycard":{"type":"uid","number":"ca:fe:01:23:45:67:89"},"notify":{"email":true,"show_pin":true}`, http.StatusCreated)
+	key(`"types":["pin"],"pin":"739142"`, http.StatusConflict)
+	key(`"types":["pin","keycard"],"pin":"739143","keycard":{"number":"nothex-canary"}`, http.StatusUnprocessableEntity)
+	p.hide(p.text(key(`"types":["pin"],"pin_length":6,"notify":{"email":true,"show_pin":true}`, http.StatusCreated), "pin"))
+	k := p.text(first, "id")
+	p.hide(p.text(p.rest("PATCH", "/digital-keys/"+k, `{"pin":null}`, http.StatusOK), "pin"))
+	d.Pull(t)
+	d.Confirm(t)
+	p.signInByPass(job, ada.ID, "ada@example.org", signin.NewAccessPass{})
+	p.clock.Advance(4 * time.Hour) // it has begun
+	p.signInByPass(job, ada.ID, "ada@example.org", signin.NewAccessPass{})
+	own := "/app/digital-keys/" + k + "/pin"
+	shown := p.ask("POST", own, url.Values{})
+	if shown.status != http.StatusOK {
+		t.Fatalf("POST %s = %d %s", own, shown.status, shown.text)
 	}
+	if log := p.log.String(); !strings.Contains(log, "/pin") || !strings.Contains(log, "/digital-keys") {
+		t.Fatalf("the log does not tell of the requests:\n%s", log)
+	}
+	p.look("/app", "/app/activity", own)
 }

@@ -32,6 +32,15 @@ func TestSettings_wrongValuesAreRefusedByName(t *testing.T) {
 		{"mail without sender", func(s *Settings) { s.SMTPURL = "smtp://h" }, "KEYHOLD_MAIL_FROM", "needed"},
 		{"sender without address", func(s *Settings) { s.MailFrom = "the desk" }, "KEYHOLD_MAIL_FROM", "address"},
 		{"proxy name", func(s *Settings) { s.TrustedProxies = []string{"lb.internal"} }, "KEYHOLD_TRUSTED_PROXIES", "lb.internal"},
+		{"lock link without port", func(s *Settings) { s.LockListen = "localhost" }, "KEYHOLD_LOCK_LISTEN", "host:port"},
+		{"lock link on no port", func(s *Settings) { s.LockListen = ":70000" }, "KEYHOLD_LOCK_LISTEN", "65535"},
+		{"lock link on the same port", func(s *Settings) { s.LockListen = s.Listen }, "KEYHOLD_LOCK_LISTEN", "another port than KEYHOLD_LISTEN"},
+		{"lock URL without a lock link", func(s *Settings) { s.LockURL = "wss://keys.example.com:8443" }, "KEYHOLD_LOCK_URL", "KEYHOLD_LOCK_LISTEN"},
+		{"lock URL in the clear", linkAt("ws://keys.example.com:8443"), "KEYHOLD_LOCK_URL", "wss://"},
+		{"lock URL with a user", linkAt("wss://me:secret@keys.example.com"), "KEYHOLD_LOCK_URL", "wss://"},
+		{"lock URL with a path", linkAt("wss://keys.example.com/locks"), "KEYHOLD_LOCK_URL", "wss://"},
+		{"lock URL with a query", linkAt("wss://keys.example.com?x=1"), "KEYHOLD_LOCK_URL", "wss://"},
+		{"lock URL without a host", linkAt("wss://"), "KEYHOLD_LOCK_URL", "wss://"},
 		{"log format", func(s *Settings) { s.LogFormat = "xml" }, "KEYHOLD_LOG_FORMAT", "json or text"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -46,6 +55,21 @@ func TestSettings_wrongValuesAreRefusedByName(t *testing.T) {
 				t.Errorf("the error repeats a password: %v", err)
 			}
 		})
+	}
+}
+
+// linkAt opens the lock link and says that controllers find it at that URL.
+func linkAt(url string) func(*Settings) {
+	return func(s *Settings) { s.LockListen, s.LockURL = ":8443", url }
+}
+
+func TestSettings_lockURL(t *testing.T) {
+	for text, want := range map[string]string{"": "", "wss://keys.example.com": "wss://keys.example.com", "wss://keys.example.com:8443/": "wss://keys.example.com:8443"} {
+		s := Settings{Data: "d", Listen: "localhost:8080", LogFormat: "json"}
+		linkAt(text)(&s)
+		if got, err := s.Parse(); err != nil || got.LockURL != want || got.LockListen != ":8443" {
+			t.Errorf("Parse() with the lock URL %q = %q (%v), want %q", text, got.LockURL, err, want)
+		}
 	}
 }
 

@@ -105,7 +105,7 @@ func TestDigitalKeys_aTakenPINHasOneAnswer(t *testing.T) {
 func TestDigitalKeys_takeLocalTimes(t *testing.T) {
 	s, _ := standing(t)
 	ada, lock := s.person("ada"), s.lock("Front door")
-	make := func(span string) answer {
+	give := func(span string) answer {
 		return s.call(s.token, "POST", digitalKeysPath, fmt.Sprintf(`{"user":%q,"locks":[%q],"types":["app"],%s}`, ada, lock, span))
 	}
 	for span, want := range map[string]string{
@@ -114,7 +114,7 @@ func TestDigitalKeys_takeLocalTimes(t *testing.T) {
 		`"starts_at":"2026-12-04T14:30:00+01:00","expires_at":"2026-12-04T15:00:00Z"`:                  "2026-12-04T13:30:00Z to 2026-12-04T15:00:00Z Europe/Berlin",
 		`"starts_at":"2026-03-29T02:30","expires_at":"2026-10-25T02:30"`:                               "2026-03-29T01:00:00Z to 2026-10-25T01:30:00Z Europe/Berlin",
 	} {
-		a := make(span)
+		a := give(span)
 		if got := fmt.Sprintf("%v to %v %v", a.body["starts_at"], a.body["expires_at"], a.body["timezone"]); a.status != http.StatusCreated || got != want {
 			t.Errorf("%s = %d %s, want %s", span, a.status, got, want)
 		}
@@ -123,7 +123,7 @@ func TestDigitalKeys_takeLocalTimes(t *testing.T) {
 		`"starts_at":"2026-12-04T14:30:00Z","expires_at":"2026-12-07"`: "expires_at", `"starts_at":"2026-12-04","expires_at":"2026-12-07T09:00:00Z"`: "starts_at",
 		`"starts_at":"soon","expires_at":"2026-12-07"`: "starts_at", `"starts_at":"2026-12-07T12:00","expires_at":"2026-12-04T12:00"`: "expires_at",
 	} {
-		if a := make(span); a.status != http.StatusUnprocessableEntity || !slices.Contains(a.fields(), field) {
+		if a := give(span); a.status != http.StatusUnprocessableEntity || !slices.Contains(a.fields(), field) {
 			t.Errorf("%s = %d %v, want the field %s", span, a.status, a.fields(), field)
 		}
 	}

@@ -138,6 +138,26 @@ func TestCreate_survivorsAreFew(t *testing.T) {
 	h.create(t, n)
 }
 
+func TestCreate_aLockHoldsSoManyKeys(t *testing.T) {
+	h := newHouse(t)
+	n := h.forADay()
+	n.Types = []digitalkey.Type{digitalkey.App}
+	first := h.create(t, n).Key.ID
+	storetest.Exec(t, h.Database, `
+		WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+		INSERT INTO smartlock_grant (lock_id, grant_id, workspace, body, version, removed, survives, not_after, changed_at, applied_at, safe_at)
+		SELECT g.lock_id, 'dk_' || n.i, g.workspace, g.body, 1, FALSE, FALSE, g.not_after, g.changed_at, 0, 0 FROM smartlock_grant g, n WHERE g.grant_id = $2`,
+		grant.MaxGrants-2, string(first))
+	last := h.create(t, n).Key.ID
+	if f := h.refused(t, n); f.Code != "lock_full" || f.Kind != fault.KindConflict {
+		t.Errorf("%v, want lock_full", f)
+	}
+	if _, err := h.Cancel(t.Context(), h.by, last); err != nil {
+		t.Fatal(err)
+	}
+	h.create(t, n)
+}
+
 func pinned(n digitalkey.NewKey, pin string) digitalkey.NewKey {
 	n.PIN = secret.FromString(pin)
 	return n

@@ -95,11 +95,16 @@ func (a Authority) ServerCertificate() (tls.Certificate, error) {
 // clockSlack is how much later a controller's certificate may begin by another clock.
 const clockSlack = time.Hour
 
-// controllerCertificate certifies the key of a lock's controller.
+// controllerCertificate certifies the key of a lock's controller. It is never good before
+// the CA is: controllers ask at its beginning whether it is whole.
 func (a Authority) controllerCertificate(l id.Lock, serial *big.Int, public ed25519.PublicKey, now time.Time) (der []byte, ends time.Time, err error) {
 	ends = now.Add(CertificateLife)
+	begins := now.Add(-clockSlack)
+	if begins.Before(a.CA.NotBefore) {
+		begins = a.CA.NotBefore
+	}
 	der, err = a.certify(&x509.Certificate{
-		Subject: pkix.Name{CommonName: string(l)}, NotBefore: now.Add(-clockSlack), NotAfter: ends, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Subject: pkix.Name{CommonName: string(l)}, NotBefore: begins, NotAfter: ends, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, serial, public)
 	return der, ends, err
 }

@@ -37,6 +37,9 @@ func TestEnrol_givesWhatTheTokenVouchesFor(t *testing.T) {
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: h.clock.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
 		t.Errorf("the certificate is not the CA's: %v", err)
 	}
+	if leaf.NotBefore.Before(a.CA.NotBefore) {
+		t.Errorf("the certificate begins at %v, before its CA does", leaf.NotBefore)
+	}
 	if !l.Enrolled() || l.Controller.Era != 1 || l.Controller.TokenDigest != nil || !leaf.NotAfter.Equal(l.Controller.CertificateEnds.Truncate(time.Second)) {
 		t.Errorf("the lock is %+v", l)
 	}
@@ -70,6 +73,80 @@ func TestEnrol_refusesAllOtherTokensAlike(t *testing.T) {
 	h.clock.Advance(smartlock.EnrolmentLife)
 	try(late)
 	h.line(t, "lock.enrol", activity.Refused, "enrolment_refused", nobody())
+}
+
+func TestEnrol_suspendedWorkspaceIsRefusedAlike(t *testing.T) {
+	h := newHouse(t)
+	text, csr := h.token(t, h.lock.ID), request(t, newKey(t))
+	suspend := func(at int64) {
+		t.Helper()
+		storetest.Exec(t, h.Database, `UPDATE workspace SET suspended_at = $1 WHERE id = $2`, at, string(h.w))
+	}
+	suspend(1)
+	_, err := h.Enrol(t.Context(), nobody(), text, csr)
+	if refused(t, err, "enrolment_refused"); h.find(t, h.lock.ID).Enrolled() {
+		t.Error("the lock has a controller")
+	}
+	suspend(0)
+	if _, err := h.Enrol(t.Context(), nobody(), text, csr); err != nil {
+		t.Errorf("Enrol() = %v afterwards, want the token to be good still", err)
+	}
+}
+
+func TestWaits_forUpdatesAndCommands(t *testing.T) {
+	h := newHouse(t)
+	d := h.online(t)
+	at := func() grant.Applied {
+		l := h.find(t, h.lock.ID)
+		return grant.Applied{Epoch: uint64(l.Sync.Epoch), Version: uint64(l.Sync.Version)}
+	}
+	wants := func(what string, sent grant.Applied, want bool) {
+		t.Helper()
+		if got, err := d.Waits(t.Context(), d.by, d.link, sent); err != nil || got != want {
+			t.Errorf("Waits() %s = %v (%v), want %v", what, got, err, want)
+		}
+	}
+	before := at()
+	wants("with nothing to send", before, false)
+	storetest.PutLockGrant(t, h.Database, h.w, h.lock.ID, storetest.LockKey(t, h.Database, h.ada, h.lock.ID, h.clock.Now(), h.clock.Now().Add(time.Hour)), h.clock.Now(), h.clock.Now().Add(time.Hour))
+	wants("with a new grant", before, true)
+	wants("after it was sent", at(), false)
+	wants("of another epoch", grant.Applied{Epoch: before.Epoch + 1, Version: at().Version}, true)
+	if _, err := h.Open(t.Context(), h.by, h.lock.ID); err != nil {
+		t.Fatal(err)
+	}
+	wants("with a command", at(), true)
+	h.clock.Advance(grant.CommandLife * time.Second)
+	wants("after its time", at(), false)
+	_, err := d.Waits(t.Context(), d.by, "another", at())
+	refused(t, err, "link_replaced")
+	_, err = d.Waits(t.Context(), h.by, d.link, at())
+	refused(t, err, "lock_only")
+	_, err = d.Waits(t.Context(), nobody(), d.link, at())
+	refused(t, err, "unauthenticated")
+}
+
+func TestSeen_movesNoPulse(t *testing.T) {
+	h := newHouse(t)
+	d := h.online(t)
+	pulse := func() string {
+		t.Helper()
+		p, err := h.Pulse(t.Context(), auth.Job(h.w, "test"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	before := pulse()
+	h.clock.Advance(10 * time.Second)
+	if err := d.Seen(t.Context(), d.by, d.link); err != nil || pulse() != before {
+		t.Errorf("Seen() = %v, and the pulse goes from %s to %s, want it to stay", err, before, pulse())
+	}
+	h.clock.Advance(smartlock.SeenFor)
+	away := pulse()
+	if err := d.Seen(t.Context(), d.by, d.link); err != nil || away == before || pulse() == away {
+		t.Errorf("Seen() = %v: the pulses are %s, %s offline and %s, want it to move twice", err, before, away, pulse())
+	}
 }
 
 func TestEnrol_countsTries(t *testing.T) {

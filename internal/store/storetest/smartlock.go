@@ -419,13 +419,22 @@ func prunedGrants(t *testing.T, d Database) {
 		c.CreatedAt = ends
 		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.InsertLockCommand(ctx, c) })
 	}
+	Exec(t, d, `UPDATE smartlock_grant SET safe_at = $1 WHERE not_after = $2`, Start().Add(5*time.Hour).UnixMilli(), Start().Add(time.Hour).UnixMilli())
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
-		for _, want := range []int64{2, 1, 0} {
+		for _, want := range []int64{2, 0, 0} {
 			n, err := tx.PruneGrants(ctx, Start().Add(4*time.Hour), Start().Add(4*time.Hour), 2)
 			if n != want || err != nil {
-				t.Errorf("PruneGrants() = %d (%v), want %d", n, err, want)
+				t.Errorf("PruneGrants() before one is safe = %d (%v), want %d", n, err, want)
 			}
-			if n, err = tx.PruneCommands(ctx, Start().Add(4*time.Hour), 2); n != want || err != nil {
+		}
+		for _, want := range []int64{1, 0} {
+			n, err := tx.PruneGrants(ctx, Start().Add(4*time.Hour), Start().Add(5*time.Hour), 2)
+			if n != want || err != nil {
+				t.Errorf("PruneGrants() once it is safe = %d (%v), want %d", n, err, want)
+			}
+		}
+		for _, want := range []int64{2, 1, 0} {
+			if n, err := tx.PruneCommands(ctx, Start().Add(4*time.Hour), 2); n != want || err != nil {
 				t.Errorf("PruneCommands() = %d (%v), want %d", n, err, want)
 			}
 		}
