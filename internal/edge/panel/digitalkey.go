@@ -246,16 +246,16 @@ func (p *Panel) digitalKeysView(v visit, l list, n digitalkey.Counts) digitalKey
 
 // digitalKeyColumns are the heads of a table of keys; by l it is sorted, if there is one.
 func digitalKeyColumns(l *list) []column {
-	when := column{Name: textDigitalKeyWhen}
+	when := column{Name: textDigitalKeyWhen, Class: "kh-middle"}
 	if l != nil {
-		when = l.column(textDigitalKeyWhen, digitalkey.SortStarts, "")
+		when = l.column(textDigitalKeyWhen, digitalkey.SortStarts, "kh-middle")
 	}
 	return []column{
 		{Name: textDigitalKey},
 		{Name: textEventLock, Class: "kh-middle"},
 		when,
 		{Name: textLockOpensBy, Class: "kh-wide"},
-		{Name: textColumnStatus},
+		{Name: textColumnStatus, Class: "kh-middle"},
 		{Name: textDigitalKeyDoors, Class: "kh-middle"},
 	}
 }

@@ -47,7 +47,12 @@ func TestAddAdministrator(t *testing.T) {
 	}{
 		{owner, signin.NewAdministrator{}, nil, "nothing"},
 		{lesser, signin.NewAdministrator{Permissions: []string{"users.write", "users.read", "users.read"}}, auth.Permissions{auth.UsersRead, auth.UsersWrite}, "users.read, users.write"},
-		{key, signin.NewAdministrator{Preset: "account_manager"}, auth.Permissions{auth.UsersRead, auth.UsersWrite}, "users.read, users.write"},
+		{
+			key,
+			signin.NewAdministrator{Preset: "account_manager"},
+			auth.Permissions{auth.DigitalKeysRead, auth.DigitalKeysWrite, auth.LocksRead, auth.LocksWrite, auth.UsersRead, auth.UsersWrite},
+			"digital_keys.read, digital_keys.write, locks.read, locks.write, users.read, users.write",
+		},
 		{owner, signin.NewAdministrator{Owner: true}, nil, "owner"},
 	} {
 		h.clock.Advance(time.Second)
