@@ -242,5 +242,6 @@ test('every page is fit for everybody, and quiet', async () => {
   }
   findings.push(...await judge(door))
   assert.deepEqual([...new Set(findings)], [])
-  assert.deepEqual(complaints.flat(), [])
+  // The virtual door is another host on purpose, as doors are.
+  assert.deepEqual(complaints.flat().filter((c) => !c.startsWith('foreign host: http://door.localhost')), [])
 })

@@ -37,7 +37,7 @@ func TestSignal_isHeardAfterTheCommitOnly(t *testing.T) {
 			if said() {
 				t.Error("a signal is out before the commit")
 			}
-			return nil, nil
+			return nil, nil //nolint:nilnil // done, without a fault
 		}); err != nil || !said() {
 			t.Errorf("after the commit: heard nothing, or %v", err)
 		}
@@ -73,7 +73,7 @@ func TestHear_otherServersSignals(t *testing.T) {
 	<-heard // it listens now: some may have been missed
 	if err := store.For[signal.Tx](d.Store).Write(ctx, func(_ context.Context, tx signal.Tx) (*fault.Error, error) {
 		tx.Signal(topic, signal.Of("ws_1", signal.User, "user_2"))
-		return nil, nil
+		return nil, nil //nolint:nilnil // done, without a fault
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -83,5 +83,7 @@ func TestHear_otherServersSignals(t *testing.T) {
 		t.Error("another server's signal was not heard")
 	}
 	stop()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Hear() = %v, want it to end with its context", err)
+	}
 }

@@ -25,7 +25,8 @@ func key(n byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))
 }
 
-func public(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }
+// public returns the key's public half: the last 32 bytes (RFC 8032).
+func public(k ed25519.PrivateKey) ed25519.PublicKey { return ed25519.PublicKey(k[32:]) }
 
 func nonce() []byte { return bytes.Repeat([]byte{7}, grant.NonceSize) }
 

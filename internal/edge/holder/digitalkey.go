@@ -147,11 +147,11 @@ func doorLockOf(o digitalkey.Own, l digitalkey.OwnLock) doorLock {
 
 // pulseOf is a text that changes whenever the person's doors would look different.
 func pulseOf(all []digitalkey.Own) string {
-	sum := sha256.New()
+	sum := sha256.New() // writing to it never fails
 	for _, o := range all {
-		fmt.Fprintf(sum, "%s %d %s %t\n", o.Key.ID, o.Key.Revision, o.Status, o.Key.CardType != "")
+		_, _ = fmt.Fprintf(sum, "%s %d %s %t\n", o.Key.ID, o.Key.Revision, o.Status, o.Key.CardType != "")
 		for _, l := range o.Locks {
-			fmt.Fprintf(sum, "%s %q %q %t %t\n", l.ID, l.Name, l.Place, l.Online, l.Applied)
+			_, _ = fmt.Fprintf(sum, "%s %q %q %t %t\n", l.ID, l.Name, l.Place, l.Online, l.Applied)
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil))

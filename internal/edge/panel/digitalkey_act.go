@@ -195,15 +195,6 @@ func (p *Panel) showManyDigitalKeys(w http.ResponseWriter, r *http.Request, v vi
 	return p.show(w, r, status, manyDigitalKeysTemplate(view))
 }
 
-// cancelMany cancels the keys. A form that was sent before answers what it answered then.
-func (p *Panel) cancelMany(ctx context.Context, v visit, keys []id.DigitalKey) ([]digitalkey.Outcome, error) {
-	outcomes, err := p.c.DigitalKeys.CancelMany(ctx, v.caller, keys)
-	if repeat, ok := errors.AsType[*once.Repeated](err); ok {
-		return digitalkey.FromNote(keys, repeat.Note), nil
-	}
-	return outcomes, err
-}
-
 func (p *Panel) manyDigitalKeys(w http.ResponseWriter, r *http.Request, v visit) error {
 	form, err := readForm(r)
 	if err != nil {
@@ -213,7 +204,10 @@ func (p *Panel) manyDigitalKeys(w http.ResponseWriter, r *http.Request, v visit)
 	if len(keys) == 0 {
 		return p.showManyDigitalKeys(w, r, v, form, nil, http.StatusUnprocessableEntity)
 	}
-	outcomes, err := p.cancelMany(onceContext(r, v, form), v, keys)
+	outcomes, err := p.c.DigitalKeys.CancelMany(onceContext(r, v, form), v.caller, keys)
+	if repeat, ok := errors.AsType[*once.Repeated](err); ok {
+		outcomes, err = digitalkey.FromNote(keys, repeat.Note), nil
+	}
 	if f, status, ok := isRuleFault(err); ok {
 		return p.showManyDigitalKeys(w, r, v, form, f, status)
 	}
