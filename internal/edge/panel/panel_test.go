@@ -29,6 +29,7 @@ import (
 	"github.com/keyhold/keyhold/internal/edge/kit/assets"
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/signal"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
@@ -236,7 +237,8 @@ func (w *world) serve(t *testing.T) http.Handler {
 	})
 	mux := http.NewServeMux()
 	New(Config{
-		Kit: k, Assets: &assets.Assets{}, Cursors: kit.Cursors{Secrets: func(context.Context, id.Workspace) (secret.Bytes, error) { return secret.FromString("cursor"), nil }},
+		Signals: signal.NewHub(),
+		Kit:     k, Assets: &assets.Assets{}, Cursors: kit.Cursors{Secrets: func(context.Context, id.Workspace) (secret.Bytes, error) { return secret.FromString("cursor"), nil }},
 		Directory: w, Leave: leaveWorld{w}, SignIn: signinWorld{w}, Join: w, APIKeys: keyWorld{w}, SecurityKeys: cardWorld{w}, Bind: cardWorld{w}, DigitalKeys: doorWorld{w}, Locks: lockWorld{w}, Record: recordWorld{w}, Overview: overviewWorld{w},
 	}).Register(mux)
 	return k.Observe(k.Protect(mux))
