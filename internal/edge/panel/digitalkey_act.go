@@ -204,7 +204,7 @@ func (p *Panel) manyDigitalKeys(w http.ResponseWriter, r *http.Request, v visit)
 	if len(keys) == 0 {
 		return p.showManyDigitalKeys(w, r, v, form, nil, http.StatusUnprocessableEntity)
 	}
-	outcomes, err := p.c.DigitalKeys.CancelMany(onceContext(r, v, form), v.caller, keys)
+	outcomes, err := p.c.DigitalKeys.CancelMany(onceContext(r, v, form), v.caller, keys) //nolint:contextcheck // it is the request's, with the form's name
 	if repeat, ok := errors.AsType[*once.Repeated](err); ok {
 		outcomes, err = digitalkey.FromNote(keys, repeat.Note), nil
 	}
