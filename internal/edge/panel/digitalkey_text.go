@@ -86,7 +86,7 @@ const (
 	textFormRoleUser        = "ROLE-USER"
 	textFormRoleUserHelp    = "The holder opens doors."
 	textFormRoleAdmin       = "ROLE-ADMIN"
-	textFormRoleAdminHelp   = "The holder opens doors and may write the key to a keycard in the app."
+	textFormRoleAdminHelp   = "For who looks after the doors. Today the app does the same for both."
 	textFormTypes           = "Opens by"
 	textFormPINHelp         = "Digits at the lock’s keypad."
 	textFormAppHelp         = "The holder presses Unlock in the app. The door needs the network for it."
