@@ -172,7 +172,9 @@ test('without the network the door goes on, and a cancel is told as what it is',
   const key = await give({ description: 'Cut off' })
   const hardy = await give({ description: 'Survives', survives_lease: true, expires_at: soon(60 * 24 * 3) })
   await applied(key.id)
+  const plain = await give({ description: 'Three days', expires_at: soon(60 * 24 * 3) })
   await applied(hardy.id)
+  await applied(plain.id)
   await door.getByLabel('Cut the network').check()
   await until(async () => !(await call('GET', `/locks/${lock}`)).online, 35_000)
   await enter(key.pin)
@@ -208,11 +210,12 @@ test('without the network the door goes on, and a cancel is told as what it is',
   // After the lease: only what survives it.
   await door.getByLabel('Cut the network').check()
   await door.getByRole('button', { name: '+25 h' }).click()
-  const ordinary = (await call('GET', `/digital-keys?status=ACTIVE&limit=200`)).data.find((/** @type {any} */ k) => k.description === 'Ten minutes for Dora')
-  assert.ok(ordinary)
+  await enter(plain.pin)
+  await verdict(/lease/i)
   await enter(hardy.pin)
   await verdict(/open/i)
   await door.getByLabel('Cut the network').uncheck()
+  await until(async () => (await events('outcome=refused')).some((/** @type {any} */ e) => e.digital_key === plain.id && e.reason === 'lease_ended' && e.offline), 40_000)
 })
 
 test('five wrong PINs pause the keypad, and whoever looks is told', async () => {
