@@ -211,7 +211,7 @@ test('without the network the door goes on, and a cancel is told as what it is',
   await door.getByLabel('Cut the network').check()
   await door.getByRole('button', { name: '+25 h' }).click()
   await enter(plain.pin)
-  await verdict(/lease/i)
+  await door.getByText(/lease ended/).first().waitFor()
   await enter(hardy.pin)
   await verdict(/open/i)
   await door.getByLabel('Cut the network').uncheck()

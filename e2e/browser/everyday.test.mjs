@@ -437,7 +437,7 @@ test('the record is filtered, exported and verified; the palette jumps', async (
   await palette.getByRole('link', { name: 'All users' }).waitFor()
   await look()
   await page.keyboard.type('night')
-  await palette.getByRole('link', { name: 'Night shift' }).waitFor()
+  await palette.getByRole('link', { name: 'Night shift', exact: true }).waitFor()
   await page.keyboard.press('ArrowDown')
   await page.keyboard.press('Enter')
   await heading('Night shift')

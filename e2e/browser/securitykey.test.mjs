@@ -125,7 +125,7 @@ test('a user is added', async () => {
   user = new URL(page.url()).pathname
   await said('No security keys yet')
   const tabs = await page.locator('.kh-tabs a').allInnerTexts()
-  assert.deepEqual(tabs.map((t) => t.trim()), ['Security keys', 'Groups', 'Credentials', 'Activities'])
+  assert.deepEqual(tabs.map((t) => t.trim()), ['Security keys', 'Groups', 'Credentials', 'Activities', 'Digital keys'])
   await look()
 })
 

@@ -139,10 +139,10 @@ func (v visit) userTabs(u directory.User, chosen string) []tab {
 		}
 	}
 	add(textNavSecurityKeys, tabKeys, "key", v.can(auth.SecurityKeysRead))
-	add(textUserTabDoors, tabDoors, "door", v.can(auth.DigitalKeysRead))
 	add(textUserTabGroups, tabGroups, "users-group", true)
 	add(textUserTabCredentials, tabCredentials, "fingerprint", v.can(auth.SecurityKeysRead))
 	add(textTabActivities, tabActivities, "history", v.can(auth.ActivitiesRead))
+	add(textUserTabDoors, tabDoors, "door", v.can(auth.DigitalKeysRead))
 	out[0].Path = userPath(u.ID)
 	if !slices.ContainsFunc(out, func(t tab) bool { return t.Current }) {
 		out[0].Current = true
