@@ -50,7 +50,7 @@ step "go test, with both engines"
 # -count=1: the cache does not know the binary that the stories are told of.
 go test -count=1 -timeout 20m ./...
 
-step "the door's controller, by 20,000 random schedules (some three minutes on two cores)"
+step "the door's controller, by 20,000 random schedules (some five minutes on two cores)"
 memory=$work # what a door writes, it writes through to the disk: in memory that is fast
 if [ -w /dev/shm ]; then
 	memory=$(mktemp -d /dev/shm/keyhold-check-XXXXXX)

@@ -362,6 +362,9 @@ func (s *schedule) look() {
 		if e.Grant == nil {
 			continue
 		}
+		if e.Clock == grant.Untrusted {
+			continue // it does not know how late it is; docs/locks.md says what opens then
+		}
 		if safe, removed := s.gone[*e.Grant]; removed && !now.Before(safe) {
 			s.fail("it opened by a key that was refused from %v on, at %v", safe, now)
 		}

@@ -439,7 +439,7 @@ func TestUserPage_tabsInOrder(t *testing.T) {
 		return out
 	}
 	got := names(`class="kh-tabs"`, "</nav>", `</svg>\s*([A-Z][a-z ]+?)</a>`)
-	if want := []string{"Security keys", "Digital keys", "Groups", "Credentials", "Activities"}; !slices.Equal(got, want) {
+	if want := []string{"Security keys", "Groups", "Credentials", "Activities", "Digital keys"}; !slices.Equal(got, want) {
 		t.Errorf("tabs = %q, want %q", got, want)
 	}
 	got = names(`class="kh-toolbar"`, "kh-tabs", `</svg>\s*([A-Z][A-Za-z ]+?)</(?:a|button)>`)
