@@ -56,7 +56,7 @@ if [ -w /dev/shm ]; then
 	memory=$(mktemp -d /dev/shm/keyhold-check-XXXXXX)
 	trap 'tools/postgres.sh stop "$work/postgres" >/dev/null 2>&1 || true; rm -rf "$work" "$memory"' EXIT
 fi
-KEYHOLD_SCHEDULES=20000 TMPDIR=$memory GOTMPDIR=$work go test -count=1 -timeout 60m -run '^TestModel' ./internal/door
+KEYHOLD_SCHEDULES=20000 KEYHOLD_SCHEDULE_FIRST=1 TMPDIR=$memory GOTMPDIR=$work go test -count=1 -timeout 60m -run '^TestModel' ./internal/door
 
 step "browser journey: npm packages of e2e/browser, then Chromium"
 make -s build
