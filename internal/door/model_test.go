@@ -168,7 +168,7 @@ func TestModel_noticesWhatIsBroken(t *testing.T) {
 		"has a server that takes sending for a receipt": {sentIsKnown: true},
 	} {
 		found := 0
-		const tries = 1500
+		const tries = 8000
 		for i := 0; i < tries && found == 0; i++ {
 			if x.run(uint64(i+1), broken).wrong != "" {
 				found = i + 1
