@@ -31,8 +31,8 @@ const doorHost = "door.localhost"
 // each, with the name of its lock's id.
 const doorsFolder = "doors"
 
-// connectIn is how long the demo waits until the doors are connected. It begins without
-// them then: they go on trying.
+// connectIn is how long the demo waits until the doors can decide. It begins without them
+// then: they go on trying.
 const connectIn = 5 * time.Second
 
 // hall is the demo's virtual doors. They come through the real link, as those of anybody.
@@ -114,7 +114,7 @@ func (h *hall) listen(ctx context.Context) (string, error) {
 }
 
 // open enrols the doors that are not, over the demo's own address, and runs them. It
-// returns once they are connected, or have had their time.
+// returns once they can decide, or have had their time.
 func (h *hall) open(ctx context.Context, a *app.App, w id.Workspace, now clock.Clock, origin, software string) error {
 	all, err := h.locks()
 	if err != nil {
@@ -175,14 +175,16 @@ func usable(folder, port string, now time.Time) bool {
 	return err == nil && u.Port() == port && !s.Now.After(now.Add(time.Minute)) && !now.Before(i.Certificate.NotBefore) && now.Before(i.Certificate.NotAfter)
 }
 
-// awaitOnline waits until all doors are connected, or connectIn is over.
+// awaitOnline waits until all doors are connected and have a lease, or connectIn is over:
+// a door that was enrolled just now gets its first lease only after it confirmed its keys,
+// and opens to nobody before.
 func awaitOnline(ctx context.Context, doors []*virtual.Door) {
 	ctx, stop := context.WithTimeout(ctx, connectIn)
 	defer stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for _, d := range doors {
-		for d.Status().Clock != grant.Trusted { // the server answered its hello
+		for s := d.Status(); s.Clock != grant.Trusted || !s.Lease.After(s.Now); s = d.Status() {
 			select {
 			case <-ctx.Done():
 				return

@@ -133,7 +133,10 @@ func TestRun_doorsAreRealAndFollowTheClock(t *testing.T) {
 			t.Errorf("the lock is %+v, want one that says demo online: %v", l, virtual)
 		}
 	}
-	soon(t, "both doors hold their keys", func() bool { return d.door("1").Grants >= 4 && d.door("2").Grants >= 3 })
+	soon(t, "both doors hold their keys, and a lease on them", func() bool {
+		first, second := d.door("1"), d.door("2")
+		return first.Grants >= 4 && second.Grants >= 3 && first.Lease != nil && second.Lease != nil
+	})
 	var said struct {
 		Opened bool
 		Reason string
