@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
@@ -58,6 +59,37 @@ func Note(ctx context.Context, text string) {
 	if r, ok := From(ctx); ok {
 		r.note = text
 	}
+}
+
+// failure is a row of a bulk act that failed, as it is noted.
+type failure struct {
+	Code   string `json:"c"`
+	Public string `json:"p"`
+}
+
+// NoteFailures notes for a repeat of a bulk act which of its rows failed, and why. Like
+// Note it is called inside the act's transaction.
+func NoteFailures[K ~string](ctx context.Context, faults map[K]*fault.Error) {
+	failed := make(map[K]failure, len(faults))
+	for row, f := range faults {
+		failed[row] = failure{f.Code, f.Public}
+	}
+	text, err := json.Marshal(failed)
+	if err != nil {
+		text = []byte("{}") // a map of texts: json writes it
+	}
+	Note(ctx, string(text))
+}
+
+// Failures returns what NoteFailures noted, each as a Conflict.
+func Failures[K ~string](note string) map[K]*fault.Error {
+	var failed map[K]failure
+	_ = json.Unmarshal([]byte(note), &failed) // our own note
+	faults := make(map[K]*fault.Error, len(failed))
+	for row, f := range failed {
+		faults[row] = fault.Conflict(f.Code, f.Public)
+	}
+	return faults
 }
 
 // Noted returns what Note kept, and forgets it.

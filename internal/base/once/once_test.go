@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/once"
 )
 
@@ -47,5 +49,19 @@ func TestNote(t *testing.T) {
 	}
 	if got := r.Noted(); got != "" {
 		t.Errorf("Noted() again = %q, want nothing: it is forgotten", got)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	r := once.New(auth.Caller{}, "POST", "/", "k", nil)
+	once.NoteFailures(once.With(context.Background(), r), map[id.User]*fault.Error{"user_1": fault.Forbidden("changed", "Somebody changed “it”.")})
+	got := once.Failures[id.User](r.Noted())
+	if f := got["user_1"]; len(got) != 1 || f == nil || f.Code != "changed" || f.Public != "Somebody changed “it”." || f.Kind != fault.KindConflict {
+		t.Errorf("Failures() = %+v, want the one that was noted, as a conflict", got)
+	}
+	for _, note := range []string{"", "{}", "not ours", "null"} {
+		if got := once.Failures[id.User](note); len(got) != 0 {
+			t.Errorf("Failures(%q) = %v, want none", note, got)
+		}
 	}
 }

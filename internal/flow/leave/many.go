@@ -2,7 +2,6 @@ package leave
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -83,45 +82,30 @@ func (s *Service) many(ctx context.Context, by auth.Caller, action string, users
 			}
 			out = append(out, row)
 		}
-		once.Note(ctx, note(out))
+		note(ctx, out)
 		return nil, nil
 	})
 	return out, err
 }
 
-// failure is a row that failed, in the note of a bulk act.
-type failure struct {
-	Code   string `json:"c"`
-	Public string `json:"p"`
-}
-
-// note keeps which rows failed and why.
-func note(rows []RowOutcome) string {
-	failed := map[id.User]failure{}
+// note notes which rows failed and why.
+func note(ctx context.Context, rows []RowOutcome) {
+	failed := map[id.User]*fault.Error{}
 	for _, row := range rows {
 		if row.Fault != nil {
-			failed[row.User] = failure{row.Fault.Code, row.Fault.Public}
+			failed[row.User] = row.Fault
 		}
 	}
-	text, err := json.Marshal(failed)
-	if err != nil {
-		return "{}" // a map of texts: json writes it
-	}
-	return string(text)
+	once.NoteFailures(ctx, failed)
 }
 
 // FromNote returns the outcomes of a bulk act from what it noted for its repeat.
 // Names and what is left are not in it.
 func FromNote(users []id.User, noted string) []RowOutcome {
-	failed := map[id.User]failure{}
-	_ = json.Unmarshal([]byte(noted), &failed) // our own note
+	failed := once.Failures[id.User](noted)
 	out := make([]RowOutcome, 0, len(users))
 	for _, user := range users {
-		row := RowOutcome{User: user}
-		if f, bad := failed[user]; bad {
-			row.Fault = fault.Conflict(f.Code, f.Public)
-		}
-		out = append(out, row)
+		out = append(out, RowOutcome{User: user, Fault: failed[user]})
 	}
 	return out
 }

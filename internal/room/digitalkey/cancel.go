@@ -2,7 +2,6 @@ package digitalkey
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -120,42 +119,31 @@ func (s *Service) CancelMany(ctx context.Context, by auth.Caller, ks []id.Digita
 			}
 			out = append(out, o)
 		}
-		once.Note(ctx, note(out))
+		note(ctx, out)
 		return nil, nil
 	})
 	return out, err
 }
 
-// failure is a key that failed, in the note of a bulk act.
-type failure struct {
-	Code   string `json:"c"`
-	Public string `json:"p"`
-}
-
-// note keeps which keys failed and why.
-func note(all []Outcome) string {
-	failed := map[id.DigitalKey]failure{}
+// note notes which keys failed and why.
+func note(ctx context.Context, all []Outcome) {
+	failed := map[id.DigitalKey]*fault.Error{}
 	for _, o := range all {
 		if f, ok := fault.As(o.Fault); ok {
-			failed[o.ID] = failure{f.Code, f.Public}
+			failed[o.ID] = f
 		}
 	}
-	text, err := json.Marshal(failed)
-	if err != nil {
-		return "{}" // a map of texts: json writes it
-	}
-	return string(text)
+	once.NoteFailures(ctx, failed)
 }
 
 // FromNote returns the outcomes of a bulk act from what it noted for its repeat.
 func FromNote(ks []id.DigitalKey, noted string) []Outcome {
-	failed := map[id.DigitalKey]failure{}
-	_ = json.Unmarshal([]byte(noted), &failed) // our own note
+	failed := once.Failures[id.DigitalKey](noted)
 	out := make([]Outcome, 0, len(ks))
 	for _, k := range ks {
 		o := Outcome{ID: k}
 		if f, bad := failed[k]; bad {
-			o.Fault = fault.Conflict(f.Code, f.Public)
+			o.Fault = f
 		}
 		out = append(out, o)
 	}
