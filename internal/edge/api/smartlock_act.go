@@ -15,10 +15,6 @@ import (
 	"github.com/keyhold/keyhold/internal/room/smartlock"
 )
 
-// commandPatience is how long a request waits for a door's answer: a command is good for
-// grant.CommandLife, and never later.
-const commandPatience = (grant.CommandLife + 1) * time.Second
-
 // CommandBody is what a controller was told to do. It is exported for huma, as ListInput is.
 type CommandBody struct {
 	ID        string     `json:"id" example:"cmd_01jd3v9b8eexav2f6hqdr3wzkt"`
@@ -138,7 +134,7 @@ func (a *restAPI) registerLockActs() {
 func (a *restAPI) awaited(ctx context.Context, by auth.Caller, c smartlock.Command) (*commandOutput, error) {
 	heard, cancel := a.c.Signals.Subscribe(signal.Of(c.Workspace, signal.Command, string(c.ID)))
 	defer cancel()
-	_, err := kit.Await(ctx, heard, commandPatience, func(ctx context.Context) (done bool, err error) {
+	_, err := kit.Await(ctx, heard, smartlock.Patience, func(ctx context.Context) (done bool, err error) {
 		c, err = a.c.Locks.FindCommand(ctx, by, c.ID)
 		return c.Outcome != "", err
 	})

@@ -37,10 +37,6 @@ type Signals interface {
 	Subscribe(topic signal.Topic) (heard <-chan struct{}, cancel func())
 }
 
-// openPatience is how long a press waits for the door's answer: a command is good for
-// grant.CommandLife, and never later.
-const openPatience = (grant.CommandLife + 1) * time.Second
-
 // registerDigitalKeys is the route registration of people's own digital keys.
 func (h *Holder) registerDigitalKeys(mux *http.ServeMux) {
 	mux.Handle("POST "+Prefix+"/digital-keys/{id}/locks/{lock}/open", byBody(h.data(h.openDoor), h.signed(h.openDoorPage)))
@@ -173,7 +169,7 @@ func (h *Holder) press(r *http.Request, by auth.Caller) (pressed, error) {
 	}
 	heard, cancel := h.c.Signals.Subscribe(signal.Of(by.Workspace, signal.Command, string(c.ID)))
 	defer cancel()
-	done, err := kit.Await(r.Context(), heard, openPatience, func(ctx context.Context) (bool, error) {
+	done, err := kit.Await(r.Context(), heard, smartlock.Patience, func(ctx context.Context) (bool, error) {
 		c, err = h.c.Unlock.Find(ctx, by, c.ID)
 		return c.Outcome != "", err
 	})

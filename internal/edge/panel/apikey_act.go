@@ -150,7 +150,7 @@ func (p *Panel) enableAPIKey(w http.ResponseWriter, r *http.Request, v visit) er
 			view.Points = nil
 		}
 	}
-	return p.perform(w, r, act{
+	return p.perform(w, r, &act{
 		view: view,
 		do: func() (string, error) {
 			_, err := p.c.APIKeys.Enable(r.Context(), v.caller, k.ID)

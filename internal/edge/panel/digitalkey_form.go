@@ -42,7 +42,6 @@ type digitalKeyFormView struct {
 	Pick        pickView
 	Roles       []choice
 	Types       []choice
-	TypesError  string
 	PIN         keyPINView
 	Card        field
 	Mail        []choice

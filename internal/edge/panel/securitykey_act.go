@@ -85,7 +85,7 @@ func (p *Panel) confirmKey(w http.ResponseWriter, r *http.Request, v visit) erro
 		return err
 	}
 	k := found.Key
-	return p.perform(w, r, act{
+	return p.perform(w, r, &act{
 		view: actView{
 			Shell: p.securityKeyShell(v, k, textKeyConfirm), Heading: confirmKeyText(k.Name), Lead: textConfirmKeyLead, Facts: v.keyFacts(found),
 			Points: []string{textConfirmKeyAsk, textConfirmKeyThen}, Action: securityKeyPath(k.ID) + "/confirm", Button: textConfirmKeyDo, Cancel: securityKeyPath(k.ID),

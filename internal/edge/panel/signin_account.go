@@ -107,7 +107,7 @@ func (p *Panel) deletePasskey(w http.ResponseWriter, r *http.Request, v visit) e
 		if string(k.ID) != r.PathValue("passkey") {
 			continue
 		}
-		return p.perform(w, r, act{
+		return p.perform(w, r, &act{
 			view: actView{
 				Shell: p.shell(v, textRemovePasskeyTitle, crumb{Name: textAccountTitle, Path: accountPath}), Heading: textRemovePasskeyTitle, Lead: textRemovePasskeyLead,
 				Points: []string{textRemovePasskeyEnds}, Facts: v.passkeyFacts(v.account.Person.Name, k)[1:],

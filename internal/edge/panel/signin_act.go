@@ -31,7 +31,7 @@ type act struct {
 }
 
 // perform answers a request for an act.
-func (p *Panel) perform(w http.ResponseWriter, r *http.Request, a act) error {
+func (p *Panel) perform(w http.ResponseWriter, r *http.Request, a *act) error {
 	if r.Method != http.MethodPost {
 		return p.show(w, r, http.StatusOK, actTemplate(a.view))
 	}

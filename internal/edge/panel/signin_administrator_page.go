@@ -200,7 +200,7 @@ func (p *Panel) removeAdministrator(w http.ResponseWriter, r *http.Request, v vi
 		return err
 	}
 	var left []signin.LeftKey
-	return p.perform(w, r, act{
+	return p.perform(w, r, &act{
 		view: actView{
 			Shell: p.administratorShell(v, s, textRemoveAdministrator), Heading: textRemoveAdministrator, Lead: removeAdministratorText(s.Person.Name, s.Person.Email),
 			Points: []string{textRemoveEnds, textRemoveStays, textRemoveKeys}, Action: administratorPath(s.ID) + "/remove",
@@ -281,7 +281,7 @@ func (p *Panel) confirmPasskey(w http.ResponseWriter, r *http.Request, v visit) 
 	if err != nil {
 		return err
 	}
-	return p.perform(w, r, act{
+	return p.perform(w, r, &act{
 		view: actView{
 			Shell: p.administratorShell(v, s, textConfirmPasskeyTitle), Heading: textConfirmPasskeyTitle, Lead: textConfirmPasskeyLead, Points: []string{textConfirmPasskeyAsk},
 			Facts: v.passkeyFacts(s.Person.Name, k), Action: administratorPath(s.ID) + "/passkeys/" + string(k.ID) + "/confirm",
@@ -300,7 +300,7 @@ func (p *Panel) removePasskey(w http.ResponseWriter, r *http.Request, v visit) e
 	if err != nil {
 		return err
 	}
-	return p.perform(w, r, act{
+	return p.perform(w, r, &act{
 		view: actView{
 			Shell: p.administratorShell(v, s, textRemovePasskeyTitle), Heading: textRemovePasskeyTitle, Lead: textRemovePasskeyLead, Points: []string{textRemovePasskeyEnds},
 			Facts: v.passkeyFacts(s.Person.Name, k), Action: administratorPath(s.ID) + "/passkeys/" + string(k.ID) + "/remove",

@@ -57,17 +57,15 @@ type locksView struct {
 
 // lockRow is a smart lock in a list.
 type lockRow struct {
-	Name     string
-	Place    string
-	Path     string
-	States   []badge
-	Opens    []string
-	Seen     moment
-	Battery  string
-	Lease    moment
-	Version  string
-	Settled  badge
-	Enrolled bool
+	Name    string
+	Place   string
+	Path    string
+	States  []badge
+	Opens   []string
+	Seen    moment
+	Battery string
+	Lease   moment
+	Settled badge
 }
 
 // unsafeRow is a removal that a lock has not confirmed.
@@ -125,14 +123,13 @@ func settledBadge(l smartlock.Lock) badge {
 
 func (v visit) lockRow(l smartlock.Lock) lockRow {
 	row := lockRow{
-		Name: l.Name, Place: l.Place, Path: lockPath(l.ID), States: v.lockStates(l), Seen: v.moment(l.State.LastSeenAt), Settled: settledBadge(l), Enrolled: l.Enrolled(),
+		Name: l.Name, Place: l.Place, Path: lockPath(l.ID), States: v.lockStates(l), Seen: v.moment(l.State.LastSeenAt), Settled: settledBadge(l),
 	}
 	for _, c := range l.Capabilities {
 		row.Opens = append(row.Opens, capabilityText(c))
 	}
 	if l.Enrolled() {
 		row.Lease = v.moment(l.Sync.LeaseUntil)
-		row.Version = strconv.FormatInt(l.Sync.AppliedVersion, 10)
 	}
 	if l.State.Battery >= 0 {
 		row.Battery = strconv.Itoa(l.State.Battery) + " %"

@@ -18,16 +18,11 @@ import (
 	"github.com/keyhold/keyhold/internal/room/smartlock"
 )
 
-// commandPatience is how long a page waits for a door's answer: a command is good for
-// grant.CommandLife, and never later.
-const commandPatience = (grant.CommandLife + 1) * time.Second
-
 // enrolView is the page that shows the command with which a controller enrols, this once.
 type enrolView struct {
 	Shell   shell
 	Heading string
 	Command string
-	Token   string
 	Facts   []detail
 	Steps   []string
 	Then    string
@@ -38,7 +33,6 @@ type outcomeView struct {
 	Shell   shell
 	Heading string
 	Notice  notice
-	Facts   []detail
 	Back    string
 	Again   string // where it is asked for once more, "" for nowhere
 }
@@ -74,7 +68,7 @@ func (p *Panel) enrolLock(w http.ResponseWriter, r *http.Request, v visit) error
 		points = append(points, textEnrolVoids)
 	}
 	var issued smartlock.Enrolling
-	return p.perform(w, r, act{
+	return p.perform(w, r, &act{
 		view: actView{
 			Shell: p.lockShell(v, l, textLockEnrol), Heading: textLockEnrol + ": " + l.Name, Lead: textEnrolLead, Points: points, Action: path + "/enrol", Button: textEnrolDo, Cancel: path,
 		},
@@ -84,10 +78,9 @@ func (p *Panel) enrolLock(w http.ResponseWriter, r *http.Request, v visit) error
 		},
 		page: func() templ.Component {
 			w.Header().Set("Cache-Control", "no-store")
-			token := issued.Token.ExposeString()
 			return enrolTemplate(enrolView{
-				Shell: p.lockShell(v, l, textLockEnrol), Heading: textLockEnrol + ": " + l.Name, Token: token,
-				Command: "keyhold-lock enrol --server " + p.c.Kit.PublicURL("") + " --state /var/lib/keyhold-lock " + token,
+				Shell: p.lockShell(v, l, textLockEnrol), Heading: textLockEnrol + ": " + l.Name,
+				Command: "keyhold-lock enrol --server " + p.c.Kit.PublicURL("") + " --state /var/lib/keyhold-lock " + issued.Token.ExposeString(),
 				Facts:   []detail{{Label: textEnrolUntil, Time: v.moment(issued.ExpiresAt)}}, Steps: enrolSteps(), Then: path,
 			})
 		},
@@ -98,7 +91,7 @@ func (p *Panel) enrolLock(w http.ResponseWriter, r *http.Request, v visit) error
 func (p *Panel) awaitCommand(ctx context.Context, by auth.Caller, c smartlock.Command) (smartlock.Command, error) {
 	heard, cancel := p.c.Signals.Subscribe(signal.Of(by.Workspace, signal.Command, string(c.ID)))
 	defer cancel()
-	_, err := kit.Await(ctx, heard, commandPatience, func(ctx context.Context) (done bool, err error) {
+	_, err := kit.Await(ctx, heard, smartlock.Patience, func(ctx context.Context) (done bool, err error) {
 		c, err = p.c.Locks.FindCommand(ctx, by, c.ID)
 		return c.Outcome != "", err
 	})
@@ -112,7 +105,7 @@ func (p *Panel) openLock(w http.ResponseWriter, r *http.Request, v visit) error 
 	}
 	path := lockPath(l.ID)
 	var said smartlock.Command
-	return p.perform(w, r, act{
+	return p.perform(w, r, &act{
 		view: actView{
 			Shell: p.lockShell(v, l, textLockOpenNow), Heading: openLockText(l.Name), Lead: textOpenLead, Points: []string{openForText(l.OpenSeconds), textOpenRecorded},
 			Action: path + "/open", Button: textLockOpenNow, Cancel: path,
@@ -146,27 +139,17 @@ func (p *Panel) teachCard(w http.ResponseWriter, r *http.Request, v visit) error
 		return err
 	}
 	path := lockPath(l.ID)
-	a := act{
+	a := &act{
 		view: actView{
 			Shell: p.lockShell(v, l, textLockTeach), Heading: textLockTeach + ": " + l.Name, Lead: textTeachLead, Points: []string{textTeachHow, textCardPlain},
 			Action: path + "/teach?" + r.URL.RawQuery, Button: textTeachDo, Cancel: path,
 		},
 	}
-	if r.Method != http.MethodPost {
-		return p.perform(w, r, a)
-	}
-	var c smartlock.Command
 	a.do = func() (string, error) {
-		c, err = p.c.Locks.Teach(r.Context(), v.caller, l.ID)
+		c, err := p.c.Locks.Teach(r.Context(), v.caller, l.ID)
 		a.then = path + "/teach/" + string(c.ID)
 		return "", err
 	}
-	if _, err := a.do(); err == nil {
-		redirect(w, r, a.then)
-		return nil
-	}
-	failed := err
-	a.do = func() (string, error) { return "", failed }
 	return p.perform(w, r, a)
 }
 

@@ -36,7 +36,6 @@ type eventRow struct {
 	What     string
 	Why      string
 	Outcome  badge
-	By       string
 	User     string
 	UserPath string
 	KeyPath  string
@@ -46,7 +45,7 @@ type eventRow struct {
 
 func (v visit) eventRow(e smartlock.Event) eventRow {
 	row := eventRow{
-		When: v.moment(e.At), Lock: e.LockName, LockPath: lockPath(e.Lock), What: eventText(e), Why: lockReasonText(e.Reason), Outcome: eventBadge(e), By: mediumText(e.Medium), User: e.UserName,
+		When: v.moment(e.At), Lock: e.LockName, LockPath: lockPath(e.Lock), What: eventText(e), Why: lockReasonText(e.Reason), Outcome: eventBadge(e), User: e.UserName,
 	}
 	if e.Outcome == grant.Notice || e.Reason == grant.ReasonKeypadPaused {
 		row.Why = "" // it is what happened

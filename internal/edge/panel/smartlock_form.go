@@ -24,7 +24,6 @@ type lockFormView struct {
 	Notice       notice // shown if it has a title
 	Summary      summary
 	Fields       []field
-	Zones        []string
 	Capabilities []choice
 	CapError     string
 }

@@ -15,6 +15,10 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/signal"
 )
 
+// Patience is how long it is worth to wait for a door's answer to a command: it is good
+// for grant.CommandLife, and never later.
+const Patience = (grant.CommandLife + 1) * time.Second
+
 // maxWaiting is how many commands of a lock are sent at once; there are never so many.
 const maxWaiting = 50
 
