@@ -111,6 +111,7 @@ var listed = map[string]ring{
 	"internal/base/cose":     ringBase,
 	"internal/base/ctap":     ringBase,
 	"internal/base/dpop":     ringBase,
+	"internal/base/field":    ringBase,
 	"internal/base/fault":    ringBase,
 	"internal/base/grant":    ringBase,
 	"internal/base/id":       ringBase,

@@ -15,7 +15,7 @@ import (
 const activityColumns = `a.id, a.workspace, a.idx, a.at, a.action, a.outcome, a.reason, a.detail, a.count,
 	a.actor_type, a.actor_id, a.actor_name, a.ip, a.agent, a.actor_salt, a.actor_digest,
 	a.target_type, a.target_id, a.target_name, a.target_salt, a.target_digest,
-	a.user_id, a.rp_id, a.security_key, a.request_id, a.hash`
+	a.user_id, a.rp_id, a.security_key, a.client, a.request_id, a.hash`
 
 func scanActivity(row scanner) (r activity.Row, err error) {
 	var index sql.NullInt64
@@ -23,7 +23,7 @@ func scanActivity(row scanner) (r activity.Row, err error) {
 	err = row.Scan(&r.ID, &r.Workspace, &index, &at, &r.Action, &r.Outcome, &r.Reason, &r.Detail, &r.Count,
 		&r.Actor.Type, &r.Actor.ID, &r.Actor.Name, &r.IP, &r.Agent, &r.ActorSalt, &r.ActorDigest,
 		&r.Target.Type, &r.Target.ID, &r.Target.Name, &r.TargetSalt, &r.TargetDigest,
-		&r.User, &r.RPID, &r.SecurityKey, &r.RequestID, &r.Hash)
+		&r.User, &r.RPID, &r.SecurityKey, &r.Client, &r.RequestID, &r.Hash)
 	r.Index, r.At = index.Int64, moment(at)
 	r.ActorErased, r.TargetErased = len(r.ActorSalt) == 0, len(r.TargetSalt) == 0
 	return r, err
@@ -39,11 +39,11 @@ func (t *Tx) InsertActivity(ctx context.Context, r activity.Row) error {
 	return t.must(ctx, `
 		INSERT INTO activity (id, workspace, at, action, outcome, reason, detail, count,
 			actor_type, actor_id, actor_name, ip, agent, actor_salt, actor_digest,
-			target_type, target_id, target_name, target_salt, target_digest, user_id, rp_id, security_key, request_id)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`,
+			target_type, target_id, target_name, target_salt, target_digest, user_id, rp_id, security_key, client, request_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`,
 		r.ID, r.Workspace, millis(r.At), r.Action, string(r.Outcome), r.Reason, r.Detail, r.Count,
 		r.Actor.Type, r.Actor.ID, r.Actor.Name, r.IP, r.Agent, r.ActorSalt, r.ActorDigest,
-		r.Target.Type, r.Target.ID, r.Target.Name, r.TargetSalt, r.TargetDigest, r.User, r.RPID, r.SecurityKey, r.RequestID)
+		r.Target.Type, r.Target.ID, r.Target.Name, r.TargetSalt, r.TargetDigest, r.User, r.RPID, r.SecurityKey, r.Client, r.RequestID)
 }
 
 // CountRefusal satisfies activity.GateTx.

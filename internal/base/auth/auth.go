@@ -23,14 +23,16 @@ const (
 	Administrator Kind = "administrator" // a person at the panel
 	User          Kind = "user"          // a person in the app, who may see what is their own
 	APIKey        Kind = "api_key"
-	Lock          Kind = "lock" // a door's controller, on its own link only
+	Lock          Kind = "lock"   // a door's controller, on its own link only
+	Client        Kind = "client" // a workstation's program, for authenticator operations only
 	System        Kind = "system"
 )
 
 // Caller is who asks. Which ids are set depends on Kind: an Administrator has
 // User, Administrator and Session; a User has User and Session; an APIKey has
 // APIKey; a Lock
-// has Lock and, as its Token, the serial number of its certificate; a System caller has Job.
+// has Lock and, as its Token, the serial number of its certificate; a Client has Client, the
+// APIKey and Token that it showed, and its Proof; a System caller has Job.
 type Caller struct {
 	Kind          Kind
 	Workspace     id.Workspace // zero for Anonymous, and for a System job over all workspaces
@@ -39,6 +41,8 @@ type Caller struct {
 	Session       id.Session
 	APIKey        id.APIKey
 	Lock          id.Lock
+	Client        id.Client
+	Proof         Proof
 	Token         string // the public id of the token that an APIKey showed; "" for the key as such
 	Job           string // what a System caller is: "command line", "demo", …
 	Name          string // for activities: the person's or the key's name
@@ -46,6 +50,14 @@ type Caller struct {
 	Agent         string
 	RequestID     string
 	StepUpAt      time.Time // the last time the person proved presence with a passkey
+}
+
+// Proof is what a client's program proved itself with (RFC 9449): it is good for one
+// writing transaction. The zero value is none.
+type Proof struct {
+	Key   string    // the thumbprint of the program's key (RFC 7638)
+	ID    string    // the proof's own id
+	Until time.Time // when it is too old in any case
 }
 
 // Nobody returns the anonymous caller of a request.
@@ -69,6 +81,8 @@ func (c Caller) Identity() string {
 		return string(c.APIKey)
 	case Lock:
 		return string(c.Lock)
+	case Client:
+		return string(c.Client)
 	case System:
 		return c.Job
 	}
@@ -99,16 +113,20 @@ type Permission string
 
 // The permissions. Signed means no permission beyond being accepted as a caller
 // of the workspace; OwnKeys the same for what sessions may do that are for keys
-// only (Standing.KeysOnly); LockLink is what a door's controller may do and nobody else.
+// only (Standing.KeysOnly); LockLink is what a door's controller may do and nobody else,
+// Authenticate what a client may.
 // None of them is ever granted by name.
 const (
 	Signed              Permission = ""
 	OwnKeys             Permission = "own_keys"
 	LockLink            Permission = "lock_link"
+	Authenticate        Permission = "authenticate"
 	UsersRead           Permission = "users.read"
 	UsersWrite          Permission = "users.write"
 	AdministratorsRead  Permission = "administrators.read"
 	AdministratorsWrite Permission = "administrators.write"
+	ClientsRead         Permission = "clients.read"
+	ClientsWrite        Permission = "clients.write"
 	DigitalKeysRead     Permission = "digital_keys.read"
 	DigitalKeysWrite    Permission = "digital_keys.write"
 	LocksRead           Permission = "locks.read"
@@ -130,7 +148,7 @@ type Permissions []Permission
 // All returns every permission there is.
 func All() Permissions {
 	return Permissions{
-		ActivitiesRead, AdministratorsRead, AdministratorsWrite, APIKeysRead, APIKeysWrite, DigitalKeysRead, DigitalKeysWrite, LocksRead, LocksWrite,
+		ActivitiesRead, AdministratorsRead, AdministratorsWrite, APIKeysRead, APIKeysWrite, ClientsRead, ClientsWrite, DigitalKeysRead, DigitalKeysWrite, LocksRead, LocksWrite,
 		SecurityKeysRead, SecurityKeysWrite, UsersRead, UsersWrite, WorkspaceRead, WorkspaceWrite,
 	}
 }
@@ -150,7 +168,7 @@ func Presets() []Preset {
 		}
 	}
 	return []Preset{
-		{Name: "key_administrator", Permissions: Permissions{ActivitiesRead, SecurityKeysRead, SecurityKeysWrite, UsersRead, UsersWrite}},
+		{Name: "key_administrator", Permissions: Permissions{ActivitiesRead, ClientsRead, ClientsWrite, SecurityKeysRead, SecurityKeysWrite, UsersRead, UsersWrite}},
 		{Name: "account_manager", Permissions: Permissions{DigitalKeysRead, DigitalKeysWrite, LocksRead, LocksWrite, UsersRead, UsersWrite}},
 		{Name: "auditor", Permissions: reads},
 	}
@@ -171,10 +189,10 @@ func ParsePermissions(names []string) (set Permissions, unknown string, ok bool)
 	return slices.Compact(set), "", true
 }
 
-// Has says whether p is in the set; Signed, OwnKeys and LockLink are in every set (Check
-// asks for more).
+// Has says whether p is in the set; Signed, OwnKeys, LockLink and Authenticate are in every
+// set (Check asks for more).
 func (s Permissions) Has(p Permission) bool {
-	return p == Signed || p == OwnKeys || p == LockLink || slices.Contains(s, p)
+	return p == Signed || p == OwnKeys || p == LockLink || p == Authenticate || slices.Contains(s, p)
 }
 
 // Covers says whether every permission of other is in s.
@@ -253,6 +271,9 @@ func Check(by Caller, s Standing, need Permission) *fault.Error {
 	}
 	if (by.Kind == Lock) != (need == LockLink) {
 		return fault.Forbidden("lock_only", "Only a door's controller does this, and it does nothing else.")
+	}
+	if (by.Kind == Client) != (need == Authenticate) {
+		return fault.Forbidden("client_only", "Only a client's program does this, and it does nothing else.")
 	}
 	if s.KeysOnly && need != OwnKeys {
 		return fault.Forbidden("keys_only", "You signed in with a one-time pass: it lets you set up your keys, and nothing else.")

@@ -73,6 +73,12 @@ func Unauthenticated() *Error {
 	return &Error{Kind: KindUnauthenticated, Code: "unauthenticated", Public: "Sign in, or send a valid API key."}
 }
 
+// BadProof is the fault for a client whose proof of its key is not accepted, whatever is
+// wrong with it.
+func BadProof() *Error {
+	return &Error{Kind: KindUnauthenticated, Code: "invalid_dpop_proof", Public: "This program did not prove itself. Send a proof made for this very request."}
+}
+
 // Forbidden is the fault for a known caller who lacks a right.
 func Forbidden(code, public string) *Error {
 	return &Error{Kind: KindForbidden, Code: code, Public: public}

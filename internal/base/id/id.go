@@ -38,6 +38,10 @@ type (
 	KindDigitalKey    struct{}
 	KindLockCommand   struct{}
 	KindLockEvent     struct{}
+	KindClient        struct{}
+	KindCredential    struct{}
+	KindEnrolmentCode struct{}
+	KindTouch         struct{}
 
 	Workspace     = ID[KindWorkspace]
 	User          = ID[KindUser]
@@ -58,6 +62,10 @@ type (
 	DigitalKey    = ID[KindDigitalKey]
 	LockCommand   = ID[KindLockCommand]
 	LockEvent     = ID[KindLockEvent]
+	Client        = ID[KindClient]
+	Credential    = ID[KindCredential]
+	EnrolmentCode = ID[KindEnrolmentCode]
+	Touch         = ID[KindTouch]
 )
 
 func (KindWorkspace) prefix() string     { return "ws" }
@@ -79,6 +87,10 @@ func (KindLock) prefix() string          { return "lock" }
 func (KindDigitalKey) prefix() string    { return "dk" }
 func (KindLockCommand) prefix() string   { return "cmd" }
 func (KindLockEvent) prefix() string     { return "evt" }
+func (KindClient) prefix() string        { return "cli" }
+func (KindCredential) prefix() string    { return "cred" }
+func (KindEnrolmentCode) prefix() string { return "enr" }
+func (KindTouch) prefix() string         { return "tch" } // "tap" is a temporary access pass
 
 // alphabet is Crockford's base32 in lower case, as TypeID fixes it.
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"

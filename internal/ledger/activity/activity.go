@@ -45,6 +45,7 @@ type Event struct {
 	User      id.User // the user whom it concerns, if it concerns one
 	// SecurityKey is the key with which it was done, or that it was done to.
 	SecurityKey id.SecurityKey
+	Client      id.Client // the workstation's program through which it was done
 	RPID        string
 	IP          string
 	Agent       string
@@ -74,7 +75,7 @@ type Tx interface {
 }
 
 // Append writes one line in the caller's name. It fills ID, Workspace, At, Actor,
-// IP, Agent and RequestID from by and now; a Workspace or Actor already set in e
+// IP, Agent, RequestID and, for a client, Client from by and now; a Workspace or Actor already set in e
 // stands (an act before anybody is signed in names its person itself).
 func Append(ctx context.Context, t Tx, by auth.Caller, e Event, now time.Time) error {
 	e.ID = id.New[id.KindActivity](now)
@@ -84,6 +85,9 @@ func Append(ctx context.Context, t Tx, by auth.Caller, e Event, now time.Time) e
 	}
 	if e.Actor == (Party{}) {
 		e.Actor = Party{Type: string(by.Kind), ID: by.Identity(), Name: by.Name}
+	}
+	if e.Client == "" {
+		e.Client = by.Client
 	}
 	if e.Outcome == "" {
 		e.Outcome = Success

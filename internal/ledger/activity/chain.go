@@ -94,6 +94,7 @@ func chainHash(prev []byte, r Row) []byte {
 	putText(h, "user", string(r.User))
 	putText(h, "rp_id", r.RPID)
 	putText(h, "security_key", string(r.SecurityKey))
+	putText(h, "client", string(r.Client))
 	putText(h, "request_id", r.RequestID)
 	put(h, "actor_digest", r.ActorDigest)
 	put(h, "target_digest", r.TargetDigest)

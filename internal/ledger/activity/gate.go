@@ -16,7 +16,7 @@ import (
 // Refusal identifies like refusals: one caller, one act, one reason.
 type Refusal struct {
 	Workspace id.Workspace
-	Caller    string // kind and id
+	Caller    string // kind and id and, for a client, the security key
 	Action    string
 	Reason    string
 }
@@ -38,6 +38,9 @@ type GateTx interface {
 	NoteOnce(ctx context.Context, r *once.Request, note string) error
 	// DeleteOnce forgets a request that was refused: it may be sent again.
 	DeleteOnce(ctx context.Context, r *once.Request) error
+	// SpendProof remembers the proof of a client until it is too old in any case. It
+	// returns false if it was spent before, at whatever server.
+	SpendProof(ctx context.Context, w id.Workspace, p auth.Proof) (bool, error)
 	// AwaitWithdrawals makes Write wait for what was withdrawn before: a repeat is
 	// not answered before the first is over.
 	AwaitWithdrawals()
@@ -51,6 +54,9 @@ type Attempt struct {
 	Target Party
 	// SecurityKey is the key with which it is tried, or that it is tried on.
 	SecurityKey id.SecurityKey
+	// User is whom it concerns, if that is not the caller; RPID the website it is for.
+	User id.User
+	RPID string
 }
 
 // Gate runs a room's work for callers who are allowed to, and for nobody else:
@@ -69,7 +75,8 @@ type Look[T any] func(ctx context.Context, t T, standing auth.Standing, now time
 
 // Write runs fn in a writing transaction if by may make the attempt. A request
 // with an idempotency key (package once) is done at most once: its repeat ends
-// with *once.Repeated, and fn is not run.
+// with *once.Repeated, and fn is not run. A client's proof is spent here, whatever
+// comes of the request: whatever a client asks for is a Write.
 func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T]) error {
 	r, hasKey := once.From(ctx)
 	return g.Store.Write(ctx, func(ctx context.Context, t T) (*fault.Error, error) {
@@ -77,6 +84,15 @@ func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T
 		standing, err := t.CallerStanding(ctx, by, now)
 		if err != nil {
 			return nil, fmt.Errorf("reading the caller's standing: %w", err)
+		}
+		if by.Proof != (auth.Proof{}) {
+			fresh, err := t.SpendProof(ctx, by.Workspace, by.Proof)
+			if err != nil {
+				return nil, fmt.Errorf("spending a proof: %w", err)
+			}
+			if !fresh {
+				return fault.BadProof(), Refuse(ctx, t, by, a, "proof_replayed", now)
+			}
 		}
 		if refusal := auth.Check(by, standing, a.Need); refusal != nil {
 			return refusal, Refuse(ctx, t, by, a, refusal.Code, now)
@@ -140,14 +156,20 @@ func Refuse(ctx context.Context, t GateTx, by auth.Caller, a Attempt, reason str
 	if by.Workspace == "" {
 		return nil
 	}
-	n, err := t.CountRefusal(ctx, Refusal{
-		Workspace: by.Workspace, Caller: string(by.Kind) + " " + by.Identity(), Action: a.Action, Reason: reason,
-	}, now, RefusalWindow)
+	caller := string(by.Kind) + " " + by.Identity()
+	if by.Kind == auth.Client && a.SecurityKey != "" {
+		caller += " " + string(a.SecurityKey) // a workstation is many people's
+	}
+	n, err := t.CountRefusal(ctx, Refusal{Workspace: by.Workspace, Caller: caller, Action: a.Action, Reason: reason}, now, RefusalWindow)
 	if err != nil {
 		return fmt.Errorf("counting a refusal: %w", err)
 	}
 	if n == 0 {
 		return nil
 	}
-	return Append(ctx, t, by, Event{Action: a.Action, Outcome: Refused, Reason: reason, Count: n, Target: a.Target, User: by.User, SecurityKey: a.SecurityKey}, now)
+	e := Event{Action: a.Action, Outcome: Refused, Reason: reason, Count: n, Target: a.Target, User: by.User, SecurityKey: a.SecurityKey, RPID: a.RPID}
+	if a.User != "" {
+		e.User = a.User
+	}
+	return Append(ctx, t, by, e, now)
 }

@@ -34,9 +34,13 @@ func WriteOverdue(ctx context.Context, t Tx, r OverdueRefusal, now time.Time) er
 		return nil
 	}
 	kind, identity, _ := strings.Cut(r.Caller, " ")
+	identity, key, _ := strings.Cut(identity, " ")
 	e := Event{
 		Workspace: r.Workspace, Action: r.Action, Outcome: Refused, Reason: r.Reason, Count: r.Count,
-		Actor: Party{Type: kind, ID: identity},
+		Actor: Party{Type: kind, ID: identity}, SecurityKey: id.SecurityKey(key),
+	}
+	if auth.Kind(kind) == auth.Client {
+		e.Client = id.Client(identity)
 	}
 	if auth.Kind(kind) == auth.Administrator || auth.Kind(kind) == auth.User {
 		e.User = id.User(identity)

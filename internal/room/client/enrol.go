@@ -1,0 +1,381 @@
+package client
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"strings"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/dpop"
+	"github.com/keyhold/keyhold/internal/base/fault"
+	"github.com/keyhold/keyhold/internal/base/field"
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/once"
+	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/ledger/activity"
+)
+
+// Shown is what a request shows besides who holds its API key (RFC 9449 §4.3).
+type Shown struct {
+	Proof  string // the header DPoP
+	Token  string // the API key's token, as it was sent
+	Method string
+	URL    string // at which the server was asked, by its public address
+	Body   []byte
+}
+
+// Enrolment is what a program says of itself when it enrols.
+type Enrolment struct {
+	Name string
+	Kind Kind
+	JWK  []byte // its public key
+	Code string // empty for none: then it waits for an administrator
+}
+
+// Nonce returns a nonce for proofs, good for dpop.NonceLife at every server.
+func (s *Service) Nonce(context.Context, auth.Caller) string { return s.nonces.Issue(s.gate.Clock.Now()) }
+
+// UseNonce is the fault of a proof without a nonce, or with one that is too old.
+func UseNonce() *fault.Error {
+	return &fault.Error{Kind: fault.KindUnauthenticated, Code: "use_dpop_nonce", Public: "Make the proof with the nonce of this answer."}
+}
+
+// prove reads a proof and compares it with its request; what is wrong with it is told to
+// nobody but the log.
+func (s *Service) prove(sh Shown) (dpop.Proof, auth.Proof, *fault.Error) {
+	p, err := dpop.Parse(sh.Proof)
+	if err != nil {
+		return dpop.Proof{}, auth.Proof{}, fault.BadProof().Because(err)
+	}
+	now := s.gate.Clock.Now()
+	switch reason := p.Check(dpop.Request{Method: sh.Method, URL: sh.URL, Token: sh.Token, Body: sh.Body, Now: now}, s.nonces); reason {
+	case dpop.Good:
+	case dpop.ReasonNonce:
+		return dpop.Proof{}, auth.Proof{}, UseNonce()
+	default:
+		return dpop.Proof{}, auth.Proof{}, fault.BadProof().Because(reason)
+	}
+	// Its nonce is refused from then on, if not earlier.
+	return p, auth.Proof{Key: p.Thumbprint, ID: p.ID, Until: now.Add(2 * dpop.NonceLife)}, nil
+}
+
+// Verify returns the client that made the proof; by is the caller of the Clients key that the
+// request showed. Any proof that is not good is one and the same fault, but for UseNonce. A
+// program that is not enrolled, waits for approval or was revoked is told so (Forbidden), and
+// the latter two are recorded. The caller's proof is spent by the one act that it calls for.
+func (s *Service) Verify(ctx context.Context, by auth.Caller, sh Shown) (auth.Caller, error) {
+	p, proof, f := s.prove(sh)
+	if f != nil {
+		return auth.Caller{}, f
+	}
+	var c Client
+	var found bool
+	err := s.gate.Store.Read(ctx, func(ctx context.Context, t Tx) (err error) {
+		c, found, err = t.FindClientByKey(ctx, by.Workspace, p.Thumbprint)
+		return err
+	})
+	switch {
+	case err != nil:
+		return auth.Caller{}, err
+	case !found:
+		return auth.Caller{}, fault.Forbidden("client_unknown", "This program is not enrolled here.")
+	case c.State == Approved:
+		return c.caller(by, proof), nil
+	}
+	return auth.Caller{}, s.refuseUse(ctx, c.caller(by, proof), c)
+}
+
+// refuseUse records that a client which is not approved asked for something.
+func (s *Service) refuseUse(ctx context.Context, by auth.Caller, c Client) error {
+	f := notApproved(c.State)
+	return s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
+		fresh, err := t.SpendProof(ctx, by.Workspace, by.Proof)
+		switch {
+		case err != nil:
+			return nil, err
+		case !fresh:
+			return fault.BadProof(), nil
+		}
+		return f, activity.Refuse(ctx, t, by, activity.Attempt{Action: "client.use", Target: c.party()}, f.Code, s.gate.Clock.Now())
+	})
+}
+
+func notApproved(s State) *fault.Error {
+	if s == Pending {
+		return fault.Forbidden("client_pending", "This program waits for an administrator's approval.")
+	}
+	return fault.Forbidden("client_revoked", "This program was revoked. It must enrol anew, with a new key.")
+}
+
+// Whoami returns the client that made the proof, in whatever state it is; false if the proof
+// is not good or its program is not enrolled. It spends nothing: it is for who waits.
+func (s *Service) Whoami(ctx context.Context, by auth.Caller, sh Shown) (Client, bool, error) {
+	p, _, f := s.prove(sh)
+	if f != nil {
+		return Client{}, false, nil //nolint:nilerr // who proves nothing is nobody, which is an answer here
+	}
+	var c Client
+	var found bool
+	err := s.gate.Store.Read(ctx, func(ctx context.Context, t Tx) (err error) {
+		c, found, err = t.FindClientByKey(ctx, by.Workspace, p.Thumbprint)
+		return err
+	})
+	return c, found, err
+}
+
+// Touch is a call of a client that asks for nothing that is recorded: its proof is spent.
+func (s *Service) Touch(ctx context.Context, by auth.Caller) error {
+	return s.gate.Write(ctx, by, activity.Attempt{Action: "client.touch", Need: auth.Authenticate}, func(context.Context, Tx, auth.Standing, time.Time) (*fault.Error, error) {
+		return nil, nil
+	})
+}
+
+// Enrol makes the program that shows a Clients key, and a proof by the key that it enrols, a
+// client of the workspace: pending, or approved by an enrolment code. A program that is there
+// already gets what it is (its name stays); one that was revoked is refused. Names are unique
+// (Conflict name_taken). A key that was reported as leaked enrols nobody.
+func (s *Service) Enrol(ctx context.Context, by auth.Caller, sh Shown, e Enrolment) (Client, error) {
+	p, proof, f := s.prove(sh)
+	if f != nil {
+		return Client{}, f
+	}
+	by.Proof = proof
+	var check field.Checker
+	name := check.Line("name", e.Name, 1, maxName)
+	if !e.Kind.Enrols() {
+		check.Wrong("kind", "must be extension or agent")
+	}
+	key, err := dpop.ParseJWK(e.JWK)
+	if err != nil || dpop.Thumbprint(key) != p.Thumbprint {
+		check.Wrong("jwk", "must be the public P-256 key that signed the proof")
+	}
+	wrong := check.Fault()
+	var out Client
+	attempt := activity.Attempt{Action: "client.enrol", Need: auth.Signed, Target: activity.Party{Type: "client", Name: name}}
+	err = s.gate.Write(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
+		if wrong != nil {
+			return wrong, nil
+		}
+		out = Client{
+			ID: id.New[id.KindClient](now), Workspace: by.Workspace, Name: name, Kind: e.Kind, State: Pending, Thumbprint: p.Thumbprint,
+			PublicKey: string(dpop.JWK(p.Key)), ReaderFormat: Hex, APIKey: by.APIKey, CreatedAt: now, CreatedIP: by.IP,
+			LastSeenAt: now, LastIP: by.IP, Agent: by.Agent, Revision: 1,
+		}
+		n := enrolment{t: t, by: by, attempt: attempt, now: now}
+		f, err := n.enrol(ctx, &out, s.digest(by.Workspace, e.Code))
+		return f, err
+	})
+	return out, err
+}
+
+// enrolment is one enrolment in its transaction.
+type enrolment struct {
+	t       Tx
+	by      auth.Caller
+	attempt activity.Attempt
+	now     time.Time
+}
+
+func (n enrolment) enrol(ctx context.Context, c *Client, code []byte) (*fault.Error, error) {
+	if err := n.t.Latch(ctx, string(c.Workspace)+"/clients"); err != nil {
+		return nil, err
+	}
+	known, found, err := n.t.FindClientByKey(ctx, c.Workspace, c.Thumbprint)
+	switch {
+	case err != nil:
+		return nil, err
+	case found && known.State == Revoked:
+		return n.refuse(ctx, notApproved(Revoked))
+	case found:
+		*c = known
+		return nil, nil
+	}
+	enrols, err := n.t.APIKeyEnrols(ctx, c.Workspace, n.by.APIKey)
+	if err != nil {
+		return nil, err
+	}
+	if !enrols {
+		return n.refuse(ctx, fault.Forbidden("key_enrols_nobody", "This API key was reported as leaked: no program enrols with it any more."))
+	}
+	taken, err := n.t.ClientNameTaken(ctx, c.Workspace, c.Name, "")
+	if err != nil {
+		return nil, err
+	}
+	if taken {
+		return nameTaken(), nil
+	}
+	detail := "waits for approval"
+	if code != nil {
+		f, err := n.spendCode(ctx, c, code)
+		if f != nil || err != nil {
+			return f, err
+		}
+		detail = "approved by an enrolment code"
+	} else {
+		counts, err := n.t.CountClients(ctx, c.Workspace)
+		if err != nil {
+			return nil, err
+		}
+		if counts.Pending >= MaxPending {
+			return n.refuse(ctx, fault.Conflict("too_many_pending", "Too many programs wait for approval. An administrator must approve or remove some first."))
+		}
+	}
+	if err := n.t.InsertClient(ctx, *c); err != nil {
+		return nil, err
+	}
+	by := n.by
+	by.Client = c.ID
+	return nil, activity.Append(ctx, n.t, by, activity.Event{Action: "client.enrol", Target: c.party(), Detail: detail}, n.now)
+}
+
+// spendCode takes a use of an enrolment code and approves the client. Tries are counted
+// before any is compared.
+func (n enrolment) spendCode(ctx context.Context, c *Client, digest []byte) (*fault.Error, error) {
+	tries, since, err := n.t.CountRate(ctx, "client_code/"+string(n.by.APIKey), n.now, codeWindow)
+	if err != nil {
+		return nil, err
+	}
+	if tries > codeTries {
+		return n.refuse(ctx, fault.TooMany("too_many_tries", "Too many enrolment codes were tried. Try again in a few minutes.", since.Add(codeWindow).Sub(n.now)))
+	}
+	code, ok, err := n.t.SpendEnrolmentCode(ctx, c.Workspace, digest, n.now)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return n.refuse(ctx, fault.Invalid("enrolment_code_invalid", "This enrolment code is not good, or not any more.", fault.Field{Name: "enrolment_code", Message: "is not good, or not any more"}))
+	}
+	c.State, c.ApprovedAt, c.ApprovedBy = Approved, n.now, code.CreatedBy
+	return nil, nil
+}
+
+// refuse records a refusal.
+func (n enrolment) refuse(ctx context.Context, f *fault.Error) (*fault.Error, error) {
+	return f, activity.Refuse(ctx, n.t, n.by, n.attempt, f.Code, n.now)
+}
+
+func nameTaken() *fault.Error {
+	return fault.Conflict("name_taken", "Another client has this name.", fault.Field{Name: "name", Message: "is taken by another client"})
+}
+
+// codeAlphabet has no characters that are taken for others.
+const codeAlphabet = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+// newCode returns a code: sixteen characters, 80 bits, in groups of four.
+func newCode() secret.Bytes {
+	var raw [16]byte
+	_, _ = rand.Read(raw[:]) // crypto/rand.Read never returns an error
+	var b strings.Builder
+	for i, c := range raw {
+		if i > 0 && i%4 == 0 {
+			b.WriteByte('-')
+		}
+		b.WriteByte(codeAlphabet[int(c)%len(codeAlphabet)]) // 32 characters: each is equally likely
+	}
+	return secret.FromString(b.String())
+}
+
+// digest returns the keyed hash of a code as it was typed, nil for none.
+func (s *Service) digest(w id.Workspace, typed string) []byte {
+	if strings.TrimSpace(typed) == "" {
+		return nil
+	}
+	const maxTyped = 100
+	if len(typed) > maxTyped {
+		typed = typed[:maxTyped]
+	}
+	mac := hmac.New(sha256.New, s.codeKey.Expose())
+	mac.Write([]byte("keyhold/enrolment-code/v1\x00" + string(w) + "\x00"))
+	mac.Write([]byte(strings.Map(func(r rune) rune {
+		if strings.ContainsRune(codeAlphabet, r) {
+			return r
+		}
+		return -1
+	}, strings.ToUpper(typed))))
+	return mac.Sum(nil)
+}
+
+// NewEnrolmentCode is what an enrolment code is made from.
+type NewEnrolmentCode struct {
+	Life time.Duration // 0 for DefaultCodeLife
+	Uses int           // 0 for one
+}
+
+// IssueCode makes an enrolment code, which is returned this once. The caller needs
+// clients.write.
+func (s *Service) IssueCode(ctx context.Context, by auth.Caller, n NewEnrolmentCode) (Code, secret.Bytes, error) {
+	var check field.Checker
+	if n.Life == 0 {
+		n.Life = DefaultCodeLife
+	}
+	if n.Uses == 0 {
+		n.Uses = 1
+	}
+	if n.Life < MinCodeLife || n.Life > MaxCodeLife {
+		check.Wrong("minutes", "must be between 10 and 43200")
+	}
+	if n.Uses < 1 || n.Uses > MaxUses {
+		check.Wrong("uses", "must be between 1 and 1000")
+	}
+	wrong := check.Fault()
+	text := newCode()
+	var out Code
+	err := s.gate.Write(ctx, by, activity.Attempt{Action: "client.issue_code", Need: auth.ClientsWrite}, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
+		if wrong != nil {
+			return wrong, nil
+		}
+		if err := t.Latch(ctx, string(by.Workspace)+"/clients"); err != nil {
+			return nil, err
+		}
+		good, err := t.ListEnrolmentCodes(ctx, by.Workspace, now, MaxCodes)
+		if err != nil {
+			return nil, err
+		}
+		if len(good) >= MaxCodes {
+			return fault.Conflict("too_many_codes", "There are too many enrolment codes. Withdraw some that are not needed."), nil
+		}
+		out = Code{
+			ID: id.New[id.KindEnrolmentCode](now), Workspace: by.Workspace, Digest: s.digest(by.Workspace, text.ExposeString()),
+			Uses: n.Uses, Left: n.Uses, CreatedBy: by.Name, CreatedAt: now, ExpiresAt: now.Add(n.Life),
+		}
+		if err := t.InsertEnrolmentCode(ctx, out); err != nil {
+			return nil, err
+		}
+		once.Note(ctx, string(out.ID))
+		return nil, activity.Append(ctx, t, by, activity.Event{Action: "client.issue_code", Target: out.party()}, now)
+	})
+	if err != nil {
+		return Code{}, secret.Bytes{}, err
+	}
+	return out, text, nil
+}
+
+func (c Code) party() activity.Party { return activity.Party{Type: "enrolment_code", ID: string(c.ID)} }
+
+// Codes lists the enrolment codes that are good, newest first. The caller needs clients.read.
+func (s *Service) Codes(ctx context.Context, by auth.Caller) ([]Code, error) {
+	var out []Code
+	err := s.gate.Read(ctx, by, activity.Attempt{Action: "client.list_codes", Need: auth.ClientsRead}, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (err error) {
+		out, err = t.ListEnrolmentCodes(ctx, by.Workspace, now, MaxCodes)
+		return err
+	})
+	return out, err
+}
+
+// WithdrawCode ends an enrolment code. The caller needs clients.write.
+func (s *Service) WithdrawCode(ctx context.Context, by auth.Caller, c id.EnrolmentCode) error {
+	attempt := activity.Attempt{Action: "client.withdraw_code", Need: auth.ClientsWrite, Target: Code{ID: c}.party()}
+	return s.gate.Write(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
+		gone, found, err := t.DeleteEnrolmentCode(ctx, by.Workspace, c)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return fault.NotFound("enrolment_code_not_found", "This enrolment code does not exist."), nil
+		}
+		return nil, activity.Append(ctx, t, by, activity.Event{Action: "client.withdraw_code", Target: gone.party()}, now)
+	})
+}
