@@ -63,6 +63,9 @@ const (
 // coordinate is the size of x and of y, in bytes.
 const coordinate = 32
 
+// encoded32 is the length of 32 bytes in base64url.
+const encoded32 = 43
+
 // strict is base64url without padding and without bits that mean nothing.
 //
 // constant: an encoding.
@@ -96,13 +99,14 @@ func Parse(header string) (Proof, error) {
 	if text, ok = decode(payload); !ok {
 		return Proof{}, invalid("claims are not base64url")
 	}
-	p := Proof{Thumbprint: point.thumbprint()}
+	var p Proof
 	if p.Claims, err = readClaims(string(text)); err != nil {
 		return Proof{}, err
 	}
 	if p.Key, err = point.key(); err != nil {
 		return Proof{}, err
 	}
+	p.Thumbprint = point.thumbprint()
 	if err := jwt.SigningMethodES256.Verify(header[:len(head)+1+len(payload)], sum, p.Key); err != nil {
 		return Proof{}, invalid("signature is wrong")
 	}
@@ -116,6 +120,17 @@ func decode(s string) ([]byte, bool) {
 	}
 	out, err := strict.DecodeString(s)
 	return out, err == nil
+}
+
+// decode32 decodes 32 bytes into out.
+func decode32(out []byte, s string) bool {
+	var in [encoded32]byte
+	if len(s) != encoded32 || strings.ContainsAny(s, "\r\n") {
+		return false
+	}
+	copy(in[:], s)
+	n, err := strict.Decode(out, in[:])
+	return err == nil && n == 32
 }
 
 // readHeader reads the JOSE header.
@@ -258,28 +273,25 @@ func (k jwk) key() (*ecdsa.PublicKey, error) {
 	if k.kty != kty || k.crv != crv {
 		return nil, invalid("jwk is not on " + crv)
 	}
-	x, okX := decode(k.x)
-	y, okY := decode(k.y)
-	if !okX || !okY || len(x) != coordinate || len(y) != coordinate {
+	const uncompressed = 4 // SEC 1 §2.3.3
+	point := [1 + 2*coordinate]byte{uncompressed}
+	if !decode32(point[1:1+coordinate], k.x) || !decode32(point[1+coordinate:], k.y) {
 		return nil, invalid("jwk has no x and y of 32 bytes")
 	}
-	const uncompressed = 4 // SEC 1 §2.3.3
-	point := make([]byte, 0, 1+2*coordinate)
-	point = append(append(append(point, uncompressed), x...), y...)
-	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point[:])
 	if err != nil {
 		return nil, invalid("jwk is not on the curve")
 	}
 	return key, nil
 }
 
-// String returns the members that RFC 7638 §3.2 names, in its order. The values of a key
+// text returns the members that RFC 7638 §3.2 names, in its order. The values of a key
 // that key has read need no escapes.
-func (k jwk) String() string {
-	return `{"crv":"` + k.crv + `","kty":"` + k.kty + `","x":"` + k.x + `","y":"` + k.y + `"}`
+func (k jwk) text() []byte {
+	return []byte(`{"crv":"` + crv + `","kty":"` + kty + `","x":"` + k.x + `","y":"` + k.y + `"}`)
 }
 
-func (k jwk) thumbprint() string { return hash([]byte(k.String())) }
+func (k jwk) thumbprint() string { return hash(k.text()) }
 
 // of returns a key as it is written. It panics if the key is not on P-256.
 func of(key *ecdsa.PublicKey) jwk {
@@ -295,7 +307,7 @@ func of(key *ecdsa.PublicKey) jwk {
 func Thumbprint(key *ecdsa.PublicKey) string { return of(key).thumbprint() }
 
 // JWK returns the key as ParseJWK reads it. It panics if the key is not on P-256.
-func JWK(key *ecdsa.PublicKey) json.RawMessage { return json.RawMessage(of(key).String()) }
+func JWK(key *ecdsa.PublicKey) json.RawMessage { return of(key).text() }
 
 // TokenHash returns what ath holds for a token (RFC 9449 §4.2).
 func TokenHash(token string) string { return hash([]byte(token)) }
@@ -305,7 +317,9 @@ func BodyHash(body []byte) string { return hash(body) }
 
 func hash(b []byte) string {
 	sum := sha256.Sum256(b)
-	return strict.EncodeToString(sum[:])
+	var out [encoded32]byte
+	strict.Encode(out[:], sum[:])
+	return string(out[:])
 }
 
 // Sign returns a proof of the claims for the DPoP header, signed by the key, which is on
@@ -314,7 +328,7 @@ func Sign(key *ecdsa.PrivateKey, c Claims) (string, error) {
 	if key.Curve != elliptic.P256() {
 		return "", errors.New("dpop: signing with a key that is not on P-256")
 	}
-	head := `{"typ":"` + typ + `","alg":"` + alg + `","jwk":` + of(&key.PublicKey).String() + `}`
+	head := `{"typ":"` + typ + `","alg":"` + alg + `","jwk":` + string(of(&key.PublicKey).text()) + `}`
 	payload, err := json.Marshal(struct {
 		Method    string `json:"htm"`
 		URL       string `json:"htu"`

@@ -14,9 +14,8 @@ const (
 )
 
 // reader reads a JSON text (RFC 8259) that is valid UTF-8. encoding/json would take the
-// last of two equal members, names in another case, and half of an escaped character;
-// its decoder of tokens takes a sixth of the time of verifying a signature. Its methods
-// return false for what they do not read, and are not to be called again then.
+// last of two equal members, names in another case, and half of an escaped character.
+// Its methods return false for what they do not read, and are not called again then.
 type reader struct {
 	text  string
 	at    int
@@ -199,7 +198,7 @@ func (r *reader) any(of string) bool {
 
 func (r *reader) digits() bool {
 	start := r.at
-	for r.any("0123456789") { //nolint:revive // takes them
+	for r.any("0123456789") {
 	}
 	return r.at > start
 }
