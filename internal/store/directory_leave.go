@@ -72,6 +72,7 @@ func (t *Tx) DeleteUser(ctx context.Context, w id.Workspace, u id.User, now time
 		return err
 	}
 	for _, query := range []string{
+		`DELETE FROM vault_credential WHERE workspace = $1 AND user_id = $2`,
 		`DELETE FROM signin_access_pass WHERE workspace = $1 AND user_id = $2`,
 		`DELETE FROM signin_session WHERE workspace = $1 AND user_id = $2`,
 		`DELETE FROM signin_passkey WHERE workspace = $1 AND user_id = $2`,

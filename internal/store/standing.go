@@ -45,6 +45,8 @@ func (t *Tx) CallerStanding(ctx context.Context, by auth.Caller, now time.Time) 
 		return k.Standing(by.Token, now), nil
 	case auth.Lock:
 		return t.lockStanding(ctx, by, now)
+	case auth.Client:
+		return t.clientStanding(ctx, by, now)
 	}
 	return auth.Standing{}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"strings"
 	"time"
 
@@ -52,14 +53,13 @@ func (s *Service) prove(sh Shown) (dpop.Proof, auth.Proof, *fault.Error) {
 	}
 	now := s.gate.Clock.Now()
 	switch reason := p.Check(dpop.Request{Method: sh.Method, URL: sh.URL, Token: sh.Token, Body: sh.Body, Now: now}, s.nonces); reason {
-	case dpop.Good:
+	case "":
 	case dpop.ReasonNonce:
 		return dpop.Proof{}, auth.Proof{}, UseNonce()
 	default:
-		return dpop.Proof{}, auth.Proof{}, fault.BadProof().Because(reason)
+		return dpop.Proof{}, auth.Proof{}, fault.BadProof().Because(errors.New(string(reason)))
 	}
-	// Its nonce is refused from then on, if not earlier.
-	return p, auth.Proof{Key: p.Thumbprint, ID: p.ID, Until: now.Add(2 * dpop.NonceLife)}, nil
+	return p, auth.Proof{Key: p.Thumbprint, ID: p.ID, Until: now.Add(dpop.ReplayLife)}, nil
 }
 
 // Verify returns the client that made the proof; by is the caller of the Clients key that the

@@ -72,6 +72,7 @@ type Ticket struct {
 	UserName string
 	// Auditable says that the holder's sign-ins are recorded.
 	Auditable bool
+	UserSeen  time.Time // when the holder's last use of anything was noted
 }
 
 // Good says whether the tap is good at now for an operation at a client.
@@ -131,6 +132,10 @@ type TapTx interface {
 	UseVerification(ctx context.Context, w id.Workspace, digest string, now time.Time) (Verification, bool, error)
 	// TouchClient notes that a client was seen, once a minute.
 	TouchClient(ctx context.Context, w id.Workspace, c id.Client, ip, agent string, now time.Time) error
+	// TouchUser notes that a user did something now.
+	TouchUser(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
+	// CountLogin counts a sign-in of an outcome, for statistics.
+	CountLogin(ctx context.Context, w id.Workspace, outcome string, now time.Time) error
 	// AddRate counts by more under the name, which may be 0, and returns how many there are
 	// since the window began.
 	AddRate(ctx context.Context, name string, by int, now time.Time, window time.Duration) (n int64, since time.Time, err error)

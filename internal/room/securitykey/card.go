@@ -11,8 +11,8 @@ import (
 	"github.com/keyhold/keyhold/internal/base/secret"
 )
 
-// cardDigest returns the keyed hash by which a card's number is looked up.
-func cardDigest(key, number secret.Bytes) string {
+// CardDigest returns the keyed hash by which a card's number is looked up, in hex.
+func CardDigest(key, number secret.Bytes) string {
 	mac := hmac.New(sha256.New, key.Expose())
 	mac.Write([]byte(card.UID + "\x00"))
 	mac.Write(card.Raw(number))
@@ -32,7 +32,7 @@ func newCard(s Secrets, w id.Workspace, u id.User, k id.SecurityKey, cardType, t
 	if err != nil {
 		return Card{}, nil, err
 	}
-	return Card{Type: card.UID, Digest: cardDigest(s.CardKey, number), Sealed: sealed}, nil, nil
+	return Card{Type: card.UID, Digest: CardDigest(s.CardKey, number), Sealed: sealed}, nil, nil
 }
 
 func invalid(fields ...fault.Field) *fault.Error {

@@ -72,7 +72,7 @@ func (s *Service) digestOf(ctx context.Context, w id.Workspace, text string) (st
 	if err != nil {
 		return "", err
 	}
-	return cardDigest(secrets.CardKey, number), nil
+	return CardDigest(secrets.CardKey, number), nil
 }
 
 // Counts returns how many keys the workspace has. The caller needs security_keys.read.

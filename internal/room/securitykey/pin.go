@@ -162,52 +162,96 @@ func (a *act) mailPIN(ctx context.Context, p newPIN, k SecurityKey, reset bool) 
 	}, a.now)
 }
 
+// Try is what became of a try of a PIN.
+type Try struct {
+	Fault       *fault.Error // nil if the PIN is right
+	Left        int          // how many tries are left, with pin_invalid
+	PausedUntil time.Time    // zero unless no try is taken before
+	locks       bool         // this try locked the PIN
+}
+
 // TryPIN spends a try of the card's PIN, then compares: nil if the PIN is right. A no
 // is recorded in the caller's name, and the holder is told when it locks the PIN. k is
 // a card of the caller's workspace.
 func TryPIN(ctx context.Context, t Tx, by auth.Caller, keys Secrets, k SecurityKey, pin secret.Bytes, now time.Time) (*fault.Error, error) {
-	f, locks, err := tryPIN(ctx, t, keys, k, pin, now)
-	if f == nil || err != nil {
-		return nil, err
+	try, err := TryPINFor(ctx, t, by, keys, k, pin, "", now)
+	return try.Fault, err
+}
+
+// TryPINFor is TryPIN for a sign-in at a relying party, which tells more.
+func TryPINFor(ctx context.Context, t Tx, by auth.Caller, keys Secrets, k SecurityKey, pin secret.Bytes, rpID string, now time.Time) (Try, error) {
+	try, err := tryPIN(ctx, t, keys, k, pin, now)
+	if try.Fault == nil || err != nil {
+		return try, err
 	}
-	attempt := activity.Attempt{Action: "security_key.pin_try", Target: k.party(), SecurityKey: k.ID}
-	if err := activity.Refuse(ctx, t, by, attempt, f.Code, now); err != nil || !locks {
-		return f, err
+	attempt := activity.Attempt{Action: "security_key.pin_try", Target: k.party(), SecurityKey: k.ID, User: k.User, RPID: rpID}
+	if err := activity.Refuse(ctx, t, by, attempt, try.Fault.Code, now); err != nil || !try.locks {
+		return try, err
 	}
 	o, _, err := t.FindKeyOwner(ctx, k.Workspace, k.User)
 	if err != nil {
-		return nil, err
+		return Try{}, err
 	}
-	return f, notify(ctx, t, by, o, []outbox.Recipient{o.To}, outbox.SecurityKeyNotice{Did: outbox.KeyPINLocked}, k, now)
+	return try, notify(ctx, t, by, o, []outbox.Recipient{o.To}, outbox.SecurityKeyNotice{Did: outbox.KeyPINLocked}, k, now)
 }
 
-// tryPIN is TryPIN without what is told; locks says that this try locked the PIN.
-func tryPIN(ctx context.Context, t Tx, keys Secrets, k SecurityKey, pin secret.Bytes, now time.Time) (f *fault.Error, locks bool, err error) {
+// tryPIN is TryPIN without what is told.
+func tryPIN(ctx context.Context, t Tx, keys Secrets, k SecurityKey, pin secret.Bytes, now time.Time) (Try, error) {
 	if f := usablePIN(k); f != nil {
-		return f, false, nil
+		return Try{Fault: f}, nil
 	}
 	wrong, ok, err := t.SpendPINTry(ctx, k.Workspace, k.ID, now)
 	if err != nil {
-		return nil, false, err
+		return Try{}, err
 	}
 	// The row is held now: what others did since it was read counts.
 	if k, _, err = t.FindSecurityKey(ctx, k.Workspace, k.ID); err != nil {
-		return nil, false, err
+		return Try{}, err
 	}
-	if !ok {
-		return restingPIN(k, now), false, nil
+	right := hmac.Equal(verifier(keys.PINKey, k.ID, pin), k.PIN.Verifier)
+	switch {
+	case !ok:
+		return restingPIN(k, now), nil
+	case right:
+		return Try{}, t.ClearPINTries(ctx, k.Workspace, k.ID)
 	}
-	if hmac.Equal(verifier(keys.PINKey, k.ID, pin), k.PIN.Verifier) {
-		return nil, false, t.ClearPINTries(ctx, k.Workspace, k.ID)
+	return wrongPIN(k, wrong, now), nil
+}
+
+// TryUnknown answers a try of the PIN of a card that has none, or that nobody has, as
+// TryPINFor answers wrong ones: with the same tries and the same rests, for as long as a
+// card's digest is the same.
+func TryUnknown(ctx context.Context, t Tx, by auth.Caller, keys Secrets, digest string, pin secret.Bytes, rpID string, now time.Time) (Try, error) {
+	wrong, ok, err := t.SpendShadowTry(ctx, by.Workspace, digest, now)
+	if err != nil {
+		return Try{}, err
 	}
+	k := SecurityKey{Workspace: by.Workspace, Kind: ContactlessCard, Verification: ByPIN, Life: Active}
+	if k.PIN, err = t.FindShadow(ctx, by.Workspace, digest); err != nil {
+		return Try{}, err
+	}
+	try := restingPIN(k, now)
+	_ = hmac.Equal(verifier(keys.PINKey, id.SecurityKey(digest), pin), k.PIN.Verifier) // the same work as for a card that is known
+	if ok {
+		try = wrongPIN(k, wrong, now)
+	}
+	attempt := activity.Attempt{Action: "security_key.pin_try", Target: activity.Party{Type: "security_key"}, RPID: rpID}
+	return try, activity.Refuse(ctx, t, by, attempt, try.Fault.Code, now)
+}
+
+// wrongPIN answers the try that was the wrong-th wrong one in a row.
+func wrongPIN(k SecurityKey, wrong int, now time.Time) Try {
 	left := PINTries - wrong
 	switch {
 	case left <= 0:
-		return lockedPIN(), true, nil
+		return Try{Fault: lockedPIN(), locks: true}
 	case k.PIN.PausedUntil.After(now):
-		return fault.Invalid("pin_invalid", "This PIN is wrong. Try again in "+restText(k, now)+"; "+triesText(left)+"."), false, nil
+		return Try{
+			Fault: fault.Invalid("pin_invalid", "This PIN is wrong. Try again in "+restText(k, now)+"; "+triesText(left)+"."),
+			Left:  left, PausedUntil: k.PIN.PausedUntil,
+		}
 	}
-	return fault.Invalid("pin_invalid", "This PIN is wrong: "+triesText(left)+"."), false, nil
+	return Try{Fault: fault.Invalid("pin_invalid", "This PIN is wrong: "+triesText(left)+"."), Left: left}
 }
 
 // usablePIN answers why the key has no PIN to be tried, or nil.
@@ -222,14 +266,15 @@ func usablePIN(k SecurityKey) *fault.Error {
 }
 
 // restingPIN answers why no try was taken.
-func restingPIN(k SecurityKey, now time.Time) *fault.Error {
+func restingPIN(k SecurityKey, now time.Time) Try {
 	if f := usablePIN(k); f != nil {
-		return f
+		return Try{Fault: f}
 	}
 	if k.PIN.Locked() {
-		return lockedPIN()
+		return Try{Fault: lockedPIN()}
 	}
-	return fault.TooMany("pin_paused", "Too many wrong PINs. Try again in "+restText(k, now)+".", k.PIN.PausedUntil.Sub(now))
+	f := fault.TooMany("pin_paused", "Too many wrong PINs. Try again in "+restText(k, now)+".", k.PIN.PausedUntil.Sub(now))
+	return Try{Fault: f, PausedUntil: k.PIN.PausedUntil}
 }
 
 func lockedPIN() *fault.Error {

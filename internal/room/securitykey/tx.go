@@ -89,6 +89,10 @@ type PINTx interface {
 	// SpendPINTry takes one try of the key's PIN before it is compared and returns how
 	// many wrong ones in a row there are if this is one too; false if no try is taken.
 	SpendPINTry(ctx context.Context, w id.Workspace, k id.SecurityKey, now time.Time) (wrong int, ok bool, err error)
+	// SpendShadowTry does as SpendPINTry for a card that nobody has, and FindShadow returns
+	// its tries.
+	SpendShadowTry(ctx context.Context, w id.Workspace, digest string, now time.Time) (wrong int, ok bool, err error)
+	FindShadow(ctx context.Context, w id.Workspace, digest string) (PIN, error)
 	// ClearPINTries begins the tries anew after a right one.
 	ClearPINTries(ctx context.Context, w id.Workspace, k id.SecurityKey) error
 }

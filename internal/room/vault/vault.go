@@ -106,7 +106,7 @@ func (c Credential) Open(key seal.Key) (ctap.Credential, error) {
 func (c Credential) Public() ctap.Credential {
 	return ctap.Credential{
 		ID: c.RawID, RPID: c.RPID, User: ctap.User{ID: c.UserHandle, Name: c.UserName, DisplayName: c.DisplayName}, Algorithm: c.Algorithm,
-		Public: c.PublicKey, Discoverable: c.Discoverable, Protection: c.Protection, HMACSecret: c.HMACSecret,
+		Public: c.PublicKey, Discoverable: c.Discoverable, Protect: c.Protection, HMACSecret: c.HMACSecret,
 	}
 }
 
@@ -120,6 +120,7 @@ const (
 // Tx is the storage that this room needs.
 type Tx interface {
 	activity.GateTx
+	tx.Latches
 	CredentialTx
 	// HeldPermissions returns what the user may do as an administrator: all for an owner,
 	// nothing for somebody who is none.
@@ -211,12 +212,15 @@ func (s *Service) Delete(ctx context.Context, by auth.Caller, c id.Credential) e
 			return Unknown(), nil
 		}
 		attempt.Target, attempt.User, attempt.RPID = found.Party(), found.User, found.RPID
+		if err := t.Latch(ctx, string(by.Workspace)+"/owners"); err != nil {
+			return nil, err
+		}
 		held, err := t.HeldPermissions(ctx, by.Workspace, found.User)
 		if err != nil {
 			return nil, err
 		}
 		if !standing.Permissions.Covers(held) {
-			f := fault.Forbidden("holder_has_more", "The holder has permissions that you lack, so their credentials are not yours to delete.")
+			f := fault.Forbidden("beyond_your_permissions", "This user holds permissions that you lack, so this is not yours to do.")
 			return f, activity.Refuse(ctx, t, by, attempt, f.Code, now)
 		}
 		gone, err := t.DeleteCredential(ctx, by.Workspace, c)
