@@ -24,7 +24,9 @@ func scanClient(row scanner) (c client.Client, err error) {
 }
 
 // clientTerms are the words under which a client is found: cut as those of a group are.
-func clientTerms(c client.Client) []string { return directory.GroupTerms(directory.Group{Name: c.Name}) }
+func clientTerms(c client.Client) []string {
+	return directory.GroupTerms(directory.Group{Name: c.Name})
+}
 
 // InsertClient satisfies client.ClientTx.
 func (t *Tx) InsertClient(ctx context.Context, c client.Client) error {

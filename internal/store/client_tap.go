@@ -86,6 +86,12 @@ func (t *Tx) TouchClient(ctx context.Context, w id.Workspace, c id.Client, ip, a
 	return err
 }
 
+// FindUserRevision satisfies client.TapTx.
+func (t *Tx) FindUserRevision(ctx context.Context, w id.Workspace, u id.User) (int64, error) {
+	n, _, err := find(ctx, t, value[int64], `SELECT revision FROM directory_user WHERE workspace = $1 AND id = $2`, w, u)
+	return n, err
+}
+
 // TouchUser satisfies client.TapTx.
 func (t *Tx) TouchUser(ctx context.Context, w id.Workspace, u id.User, now time.Time) error {
 	_, err := t.exec(ctx, `UPDATE directory_user SET last_activity_at = $3 WHERE workspace = $1 AND id = $2 AND last_activity_at < $3`, w, u, millis(now))

@@ -37,7 +37,9 @@ type Enrolment struct {
 }
 
 // Nonce returns a nonce for proofs, good for dpop.NonceLife at every server.
-func (s *Service) Nonce(context.Context, auth.Caller) string { return s.nonces.Issue(s.gate.Clock.Now()) }
+func (s *Service) Nonce(context.Context, auth.Caller) string {
+	return s.nonces.Issue(s.gate.Clock.Now())
+}
 
 // UseNonce is the fault of a proof without a nonce, or with one that is too old.
 func UseNonce() *fault.Error {

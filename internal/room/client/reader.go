@@ -21,7 +21,9 @@ const (
 )
 
 // ReaderFormats lists the formats, the usual one first.
-func ReaderFormats() []ReaderFormat { return []ReaderFormat{Hex, HexReversed, Decimal, DecimalReversed} }
+func ReaderFormats() []ReaderFormat {
+	return []ReaderFormat{Hex, HexReversed, Decimal, DecimalReversed}
+}
 
 // maxDecimal bounds a decimal number, in digits: 10 bytes have no more.
 const maxDecimal = 25

@@ -132,6 +132,8 @@ type TapTx interface {
 	UseVerification(ctx context.Context, w id.Workspace, digest string, now time.Time) (Verification, bool, error)
 	// TouchClient notes that a client was seen, once a minute.
 	TouchClient(ctx context.Context, w id.Workspace, c id.Client, ip, agent string, now time.Time) error
+	// FindUserRevision returns the revision of a user, 0 if there is none.
+	FindUserRevision(ctx context.Context, w id.Workspace, u id.User) (int64, error)
 	// TouchUser notes that a user did something now.
 	TouchUser(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
 	// CountLogin counts a sign-in of an outcome, for statistics.
