@@ -26,6 +26,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/token"
 	"github.com/keyhold/keyhold/internal/edge/lockgate"
+	"github.com/keyhold/keyhold/internal/flow/authenticate"
 	"github.com/keyhold/keyhold/internal/flow/bind"
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/flow/leave"
@@ -41,12 +42,14 @@ import (
 	"github.com/keyhold/keyhold/internal/out/wake"
 	"github.com/keyhold/keyhold/internal/out/worker"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/client"
 	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/room/smartlock"
+	"github.com/keyhold/keyhold/internal/room/vault"
 	"github.com/keyhold/keyhold/internal/store"
 )
 
@@ -80,6 +83,12 @@ type App struct {
 	Locks       *smartlock.Service
 	// Unlock is how people open a door from afar.
 	Unlock *unlock.Service
+	// Clients is the room of the programs at workstations, Vault that of the passkeys which
+	// people have at websites.
+	Clients *client.Service
+	Vault   *vault.Service
+	// Authenticate is how a card at a workstation registers and signs in.
+	Authenticate *authenticate.Service
 
 	config    Config
 	options   Options
@@ -222,6 +231,11 @@ func (a *App) openRooms() error {
 		Store: store.For[smartlock.Tx](a.store), Clock: a.clock, Authorities: a.secrets, Sealing: a.secrets, LinkURL: a.lockLink,
 	})
 	a.Unlock = unlock.NewService(unlock.Config{Store: store.For[unlock.Tx](a.store), Clock: a.clock})
+	a.Clients = client.NewService(client.Config{Store: store.For[client.Tx](a.store), Clock: a.clock, CodeKey: a.keeper.CodeKey()})
+	a.Vault = vault.NewService(vault.Config{Store: store.For[vault.Tx](a.store), Clock: a.clock})
+	a.Authenticate = authenticate.NewService(authenticate.Config{
+		Store: store.For[authenticate.Tx](a.store), Clock: a.clock, Secrets: a.secrets, RPID: a.config.PublicURL.Hostname(),
+	})
 	a.gate = lockgate.New(lockgate.Config{Locks: a.Locks, Authorities: a.secrets, Signals: a.signals, Clock: a.clock, Log: a.log, Stopping: a.stopping})
 	return nil
 }

@@ -70,6 +70,25 @@ func (a *App) keepSecurityKeys(ctx context.Context) {
 	}
 }
 
+// proofsEvery is how often proofs and taps that are over are removed.
+const proofsEvery = 20 * time.Second
+
+// keepClients removes proofs and taps that are over, until ctx ends.
+func (a *App) keepClients(ctx context.Context) {
+	tick := time.NewTicker(proofsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := a.Clients.Prune(ctx, auth.Job("", "server")); err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "removing old proofs", "error", err.Error())
+		}
+	}
+}
+
 // keepLast writes what is left of the usage when the server stops.
 func (a *App) keepLast(ctx context.Context, by auth.Caller) {
 	ctx, cancel := context.WithTimeout(ctx, drainTime)

@@ -91,7 +91,7 @@ func (a *App) Handler(version string) (http.Handler, error) {
 		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys,
 		SecurityKeys: a.SecurityKeys, Bind: a.Bind, DigitalKeys: a.DigitalKeys, Locks: a.Locks, Signals: a.signals, Record: a.Record, Overview: a.Overview,
 	}).Register(mux)
-	authenticator.Register(mux, a.APIKeys)
+	authenticator.Register(mux, authenticator.Config{Keys: a.APIKeys, Clients: a.Clients, Authenticate: a.Authenticate, PublicURL: a.config.PublicURL})
 	sharedmobile.Register(mux, a.APIKeys)
 	holder.New(holder.Config{
 		Kit: k, Assets: files, Cursors: cursors, SignIn: a.SignIn, Record: a.Record, SecurityKeys: a.SecurityKeys, Bind: a.Bind,
@@ -182,6 +182,7 @@ func (a *App) Serve(ctx context.Context, l net.Listener, version string, ready f
 	owned.Go(func() { a.keepKeys(background) })
 	owned.Go(func() { a.keepSecurityKeys(background) })
 	owned.Go(func() { a.keepDoors(background) })
+	owned.Go(func() { a.keepClients(background) })
 	owned.Go(func() { a.hearSignals(background) })
 
 	server := &http.Server{

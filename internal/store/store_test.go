@@ -1,6 +1,7 @@
 package store
 
 import (
+	"github.com/keyhold/keyhold/internal/flow/authenticate"
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/flow/unlock"
@@ -9,12 +10,14 @@ import (
 	"github.com/keyhold/keyhold/internal/out/checkpoint"
 	"github.com/keyhold/keyhold/internal/out/sequencer"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/client"
 	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/room/smartlock"
+	"github.com/keyhold/keyhold/internal/room/vault"
 )
 
 // One struct is the storage of every room.
@@ -28,6 +31,9 @@ var (
 	_ join.Tx           = (*Tx)(nil)
 	_ leave.Tx          = (*Tx)(nil)
 	_ unlock.Tx         = (*Tx)(nil)
+	_ client.Tx         = (*Tx)(nil)
+	_ vault.Tx          = (*Tx)(nil)
+	_ authenticate.Tx   = (*Tx)(nil)
 	_ overview.Tx       = (*Tx)(nil)
 	_ activity.RecordTx = (*Tx)(nil)
 	_ outbox.WorkTx     = (*Tx)(nil)

@@ -13,7 +13,18 @@ import (
 type Whoami struct {
 	Workspace WhoamiWorkspace `json:"workspace"`
 	Key       WhoamiKey       `json:"key"`
-	Client    *struct{}       `json:"client" doc:"The enrolled client that calls; null for none."`
+	Client    *WhoamiClient   `json:"client" doc:"The client that calls, if it proves itself; null for none."`
+}
+
+// WhoamiClient is an enrolled program, as it is told what it is.
+type WhoamiClient struct {
+	ID             string    `json:"id" example:"cli_01jd3v9b8eexav2f6hqdr3wzkt"`
+	Name           string    `json:"name"`
+	Kind           string    `json:"kind" enum:"extension,agent,ctap_transport,shared_mobile"`
+	State          string    `json:"state" enum:"pending,approved,revoked"`
+	PinlessAllowed bool      `json:"pinless_allowed"`
+	ReaderFormat   string    `json:"reader_format"`
+	CreatedAt      time.Time `json:"created_at"`
 }
 
 // WhoamiWorkspace is the workspace that a token belongs to.
