@@ -8,7 +8,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"sync"
@@ -17,6 +17,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/dpop"
 	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/base/webauthn"
 )
 
 // Config is what a client is made from.
@@ -30,8 +31,6 @@ type Config struct {
 	// HTTP makes the requests. Nil is one that waits 30 seconds. Redirects are not
 	// followed, whatever it says: a proof is for one URL.
 	HTTP *http.Client
-	// Hash returns the base64url SHA-256 of the RFC 8785 form of options.
-	Hash func(options []byte) (string, error)
 	// Clock is the machine's if nil.
 	Clock clock.Clock
 }
@@ -185,12 +184,9 @@ func (c *Client) Tap(ctx context.Context, t Tap) (Tapped, error) {
 		ask.Card.Type = "uid"
 	}
 	if t.Operation != PINChange {
-		if c.config.Hash == nil {
-			return Tapped{}, errors.New("agent: a tap for a website without Config.Hash")
-		}
 		var err error
-		if ask.OptionsHash, err = c.config.Hash(t.Options); err != nil {
-			return Tapped{}, err
+		if ask.OptionsHash, err = webauthn.OptionsHash(t.Options); err != nil {
+			return Tapped{}, fmt.Errorf("reading the options: %w", err)
 		}
 	}
 	var out Tapped

@@ -62,16 +62,7 @@ func start(t *testing.T) *server {
 }
 
 func (s *server) client() *agent.Client {
-	return agent.New(agent.Config{Server: s.url, Token: secret.FromString(bearer), Key: s.key, Hash: hash, Clock: s.clock})
-}
-
-// hash stands in for the one over the RFC 8785 form.
-func hash(options []byte) (string, error) {
-	if len(options) == 0 {
-		return "", errors.New("no options")
-	}
-	sum := sha256.Sum256(options)
-	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
+	return agent.New(agent.Config{Server: s.url, Token: secret.FromString(bearer), Key: s.key, Clock: s.clock})
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -142,7 +133,7 @@ func answers(status int, kind, body string) func(http.ResponseWriter, *http.Requ
 
 const jsonType = "application/json"
 
-var options = json.RawMessage(`{"challenge":"AA","rpId":"shop.example"}`)
+var options = json.RawMessage(`{"rpId": "shop.example", "challenge": "AA"}`)
 
 // each calls every method once, and returns its error.
 func each(ctx context.Context, c *agent.Client) map[string]error {
@@ -168,7 +159,8 @@ func TestClient_saysWhatWasAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends := time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC)
-	sum, _ := hash(options)
+	canonical := sha256.Sum256([]byte(`{"challenge":"AA","rpId":"shop.example"}`)) // RFC 8785
+	sum := base64.RawURLEncoding.EncodeToString(canonical[:])
 	raw := func(b json.RawMessage, err error) (string, error) { return string(b), err }
 	website := map[string]any{"challenge": "AA", "rpId": "shop.example"}
 	for _, row := range []struct {
