@@ -48,9 +48,10 @@ generate: ## write the generated files anew (templ)
 web: ## build the front-end's files into internal/edge/kit/assets/dist
 	cd web && npm ci --ignore-scripts --no-audit --no-fund && node build.mjs
 
-build: ## build bin/keyhold and bin/keyhold-lock
+build: ## build bin/keyhold, bin/keyhold-lock and bin/keyhold-agent
 	$(GO) build -trimpath -o bin/keyhold ./cmd/keyhold
 	$(GO) build -trimpath -o bin/keyhold-lock ./cmd/keyhold-lock
+	$(GO) build -trimpath -o bin/keyhold-agent ./cmd/keyhold-agent
 
 lint: ## run the linters alone
 	$(GO) -C tools build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint

@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/keyhold/keyhold/internal/base/secret"
@@ -73,7 +74,7 @@ func ParseAgreement(raw secret.Bytes) (Agreement, error) {
 func (a Agreement) Scalar() secret.Bytes { return secret.New(a.key.Bytes()) }
 
 // Format prints nothing of the key.
-func (Agreement) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) } // fmt has nowhere to return it
+func (Agreement) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) } // fmt has nowhere to return it
 
 // agreementCOSE begins a COSE_Key for key agreement: kty EC2, alg ECDH-ES+HKDF-256, which
 // it is not but says (§6.5.6), crv P-256.
@@ -92,6 +93,9 @@ type Shared struct {
 	protocol   PINProtocol
 	mac, block secret.Bytes
 }
+
+// Format prints nothing of the secret.
+func (Shared) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) } // fmt has nowhere to return it
 
 // Agree returns what is shared with the platform that has the public key peer, a COSE_Key
 // (§6.5.6 and §6.5.7). It refuses with InvalidParameter what is no such key or protocol.
@@ -159,7 +163,7 @@ func (s Shared) Encrypt(plain []byte) ([]byte, error) {
 	out := make([]byte, len(plain))
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(out, plain)
 	if s.protocol == PINProtocolTwo {
-		return append(iv, out...), nil
+		return slices.Concat(iv, out), nil
 	}
 	return out, nil
 }

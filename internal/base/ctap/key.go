@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"slices"
 
@@ -52,6 +53,9 @@ const (
 	uncompressed = 4
 )
 
+// redacted stands for what does not print.
+const redacted = "[redacted]"
+
 // errKey is in the error for what is no key.
 var errKey = errors.New("this is no private key of a credential")
 
@@ -81,19 +85,6 @@ func NewKey(a Algorithm) (Key, error) {
 	default:
 		return Key{}, Refuse(UnsupportedAlgorithm, a.String()+" is not supported")
 	}
-}
-
-// fromScalar returns the key that a P-256 scalar or an Ed25519 seed of 32 bytes stands
-// for.
-func fromScalar(a Algorithm, scalar []byte) (Key, error) {
-	if a == EdDSA && len(scalar) == ed25519.SeedSize {
-		return Key{EdDSA, secret.New(ed25519.NewKeyFromSeed(scalar))}, nil
-	}
-	parsed, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar)
-	if a != ES256 || err != nil {
-		return Key{}, errors.Join(errKey, err)
-	}
-	return fromECDSA(parsed)
 }
 
 func fromECDSA(k *ecdsa.PrivateKey) (Key, error) {
@@ -129,6 +120,10 @@ func ParseKey(a Algorithm, raw secret.Bytes) (Key, error) {
 // Raw returns the form that ParseKey reads: for ES256 scalar, x and y of 32 bytes each,
 // for EdDSA seed and public key.
 func (k Key) Raw() secret.Bytes { return k.raw }
+
+// Format prints nothing of the key. fmt does not ask a field that is not exported how it
+// prints.
+func (Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) } // fmt has nowhere to return it
 
 // Algorithm returns the key's algorithm.
 func (k Key) Algorithm() Algorithm { return k.algorithm }

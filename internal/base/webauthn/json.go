@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
+
+	"github.com/keyhold/keyhold/internal/base/ctap"
 )
 
 // Limits of options.
@@ -99,16 +101,11 @@ func (o object) has(name string) bool {
 	return ok && string(raw) != "null"
 }
 
-// value reads a member into a value of JSON's own types, and says whether it is there.
-func (o object) value(name string, v any) bool {
-	if !o.has(name) {
-		return false
-	}
-	if json.Unmarshal(o.members[name], v) != nil {
+// value reads a member, if it is there, into a value of JSON's own types.
+func (o object) value(name string, v any) {
+	if o.has(name) && json.Unmarshal(o.members[name], v) != nil {
 		o.fail(name)
-		return false
 	}
-	return true
 }
 
 func (o object) text(name string) string {
@@ -117,10 +114,10 @@ func (o object) text(name string) string {
 	return s
 }
 
-// required returns a text that has to be there, of at most most bytes.
-func (o object) required(name string, most int) string {
+// required returns a text that has to be there.
+func (o object) required(name string) string {
 	s := o.text(name)
-	if !o.has(name) || len(s) > most {
+	if !o.has(name) || len(s) > ctap.MaxName {
 		o.fail(name)
 	}
 	return s

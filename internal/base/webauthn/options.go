@@ -88,11 +88,11 @@ func ParseCreation(raw []byte) (CreationOptions, error) {
 	rp, user, selection := o.child("rp"), o.child("user"), o.child("authenticatorSelection")
 	options := CreationOptions{
 		RPID:   rp.text("id"),
-		RPName: rp.required("name", ctap.MaxName),
+		RPName: rp.required("name"),
 		User: ctap.User{
 			ID:          user.bytes("id", 1, ctap.MaxUserID),
-			Name:        user.required("name", ctap.MaxName),
-			DisplayName: user.required("displayName", ctap.MaxName),
+			Name:        user.required("name"),
+			DisplayName: user.required("displayName"),
 		},
 		Challenge:    o.bytes("challenge", 1, MaxChallenge),
 		Algorithms:   algorithms(o),
@@ -149,7 +149,10 @@ func ParseRequest(raw []byte) (RequestOptions, error) {
 	if *o.err != nil {
 		return RequestOptions{}, *o.err
 	}
-	return options, options.checkPRF()
+	if err := options.checkPRF(); err != nil {
+		return RequestOptions{}, err
+	}
+	return options, nil
 }
 
 // checkPRF refuses inputs for credentials that are not asked for (§10.1.4).
@@ -205,7 +208,7 @@ func algorithms(o object) []ctap.Algorithm {
 	}
 	var read []ctap.Algorithm
 	for _, p := range list {
-		kind := p.required("type", ctap.MaxName)
+		kind := p.required("type")
 		alg, ok := p.number("alg")
 		if !ok {
 			p.fail("alg")
@@ -221,7 +224,7 @@ func descriptors(o object, name string) []ctap.Descriptor {
 	var read []ctap.Descriptor
 	for _, d := range o.children(name, ctap.MaxList) {
 		_ = d.texts("transports") // they are of the right type; nothing here is reached by them
-		read = append(read, ctap.Descriptor{Type: d.required("type", ctap.MaxName), ID: d.bytes("id", 1, ctap.MaxID)})
+		read = append(read, ctap.Descriptor{Type: d.required("type"), ID: d.bytes("id", 1, ctap.MaxID)})
 	}
 	return read
 }
