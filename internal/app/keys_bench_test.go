@@ -368,26 +368,26 @@ func (p *process) memory(b *testing.B) float64 {
 	return 0
 }
 
-// client sends requests over one connection, with little of its own: the load
+// caller sends requests over one connection, with little of its own: the load
 // generator shares the machine.
-type client struct {
+type caller struct {
 	c net.Conn
 	r *bufio.Reader
 	b []byte
 }
 
-func (p *process) dial(b *testing.B) *client {
+func (p *process) dial(b *testing.B) *caller {
 	b.Helper()
 	c, err := new(net.Dialer).DialContext(b.Context(), "tcp", p.address)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &client{c: c, r: bufio.NewReader(c)}
+	return &caller{c: c, r: bufio.NewReader(c)}
 }
 
-func (c *client) close() { _ = c.c.Close() }
+func (c *caller) close() { _ = c.c.Close() }
 
-func (c *client) get(token string) error {
+func (c *caller) get(token string) error {
 	c.b = append(c.b[:0], "GET /api/v1/me HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench/1\r\nAccept: application/json\r\nAuthorization: Bearer "...)
 	c.b = append(c.b, token...)
 	c.b = append(c.b, "\r\n\r\n"...)
