@@ -38,11 +38,17 @@ func TestWriteOverdue_writesOneLine(t *testing.T) {
 	}
 	administrator := line(Party{Type: "administrator", ID: "user_1"})
 	administrator.User = "user_1"
+	client := line(Party{Type: "client", ID: "cli_1"})
+	client.Client = "cli_1"
+	card := client
+	card.SecurityKey = "sk_1"
 	for caller, want := range map[string]Event{
 		// What Refuse makes of each kind of caller.
 		string(auth.Administrator) + " user_1":  administrator,
 		string(auth.APIKey) + " key_1":          line(Party{Type: "api_key", ID: "key_1"}),
 		string(auth.System) + " a command line": line(Party{Type: "system", ID: "a command line"}),
+		string(auth.Client) + " cli_1":          client,
+		string(auth.Client) + " cli_1 sk_1":     card,
 		string(auth.Anonymous) + " ":            line(Party{Type: "anonymous"}),
 	} {
 		var l lines
