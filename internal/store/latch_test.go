@@ -23,6 +23,7 @@ import (
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/client"
 	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
@@ -51,6 +52,7 @@ func latchRaces() []latchRace {
 		{"a passkey of an administrator stays", "/passkeys", raceLastPasskey},
 		{"one holder of a card", "/cards", raceCard},
 		{"one holder of a PIN at a door", "/pins", racePIN},
+		{"one client of a name", "/clients", raceClient},
 	}
 }
 
@@ -188,6 +190,7 @@ type (
 	apikeyUnlatched    struct{ apikey.Tx }
 	keyUnlatched       struct{ securitykey.Tx }
 	doorUnlatched      struct{ digitalkey.Tx }
+	clientUnlatched    struct{ client.Tx }
 )
 
 func (directoryUnlatched) Latch(context.Context, string) error { return nil }
@@ -198,6 +201,8 @@ func (apikeyUnlatched) Latch(context.Context, string) error    { return nil }
 func (keyUnlatched) Latch(context.Context, string) error       { return nil }
 
 func (doorUnlatched) Latch(context.Context, string) error { return nil }
+
+func (clientUnlatched) Latch(context.Context, string) error { return nil }
 
 // racePIN lets two managers choose the same PIN for the same door.
 func racePIN(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error {
@@ -236,6 +241,30 @@ func raceCard(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error
 		u := storetest.User(t, s, w, name)
 		out[i] = func() error {
 			_, err := room.Create(t.Context(), auth.Job(w, "race"), u.ID, securitykey.NewKey{Kind: securitykey.ContactlessCard, CardNumber: "04A1B2C3"})
+			return err
+		}
+	}
+	return out
+}
+
+// raceClient gives two clients one name. Without the latch the index refuses the second, which
+// is an error of the house and no answer.
+func raceClient(t *testing.T, s *store.Store, latched bool, _ int) [2]func() error {
+	run := store.For[client.Tx](s)
+	if !latched {
+		run = unlatched[client.Tx]{run, func(t client.Tx) client.Tx { return clientUnlatched{t} }}
+	}
+	room := client.NewService(client.Config{Store: run, Clock: clock.NewManual(storetest.Start())})
+	w := storetest.Workspace(t, s)
+	name := "Front desk"
+	var out [2]func() error
+	for i, before := range []string{"left", "right"} {
+		c := client.Client{
+			ID: id.New[id.KindClient](storetest.Start()), Workspace: w, Name: before, Kind: client.Agent, State: client.Pending, Thumbprint: before, ReaderFormat: client.Hex, Revision: 1,
+		}
+		storetest.Write(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.InsertClient(ctx, c) })
+		out[i] = func() error {
+			_, err := room.Change(t.Context(), auth.Job(w, "race"), c.ID, client.Change{Name: &name}, 0)
 			return err
 		}
 	}

@@ -185,7 +185,7 @@ func cases() []testCase {
 	all := digitalkeyCases()
 	for _, some := range [][]testCase{
 		transactionCases(), concurrencyCases(), listCases(), valueCases(), ledgerCases(), signinCases(), accessPassCases(), directoryCases(), apikeyCases(),
-		securitykeyCases(), smartlockCases(), digitalkeyCases(), leaseCases(),
+		securitykeyCases(), clientCases(), vaultCases(), smartlockCases(), digitalkeyCases(), leaseCases(),
 	} {
 		all = append(all, some...)
 	}
