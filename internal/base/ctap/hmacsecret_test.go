@@ -67,7 +67,7 @@ func (p platform) input(salts []byte) ctap.HMACSecretInput {
 	encrypted := make([]byte, len(salts))
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(encrypted, salts)
 	if p.protocol == 2 {
-		encrypted = append(iv, encrypted...)
+		encrypted = slices.Concat(iv, encrypted)
 	}
 	code := mac(p.macKey, encrypted)
 	if p.protocol == 1 {

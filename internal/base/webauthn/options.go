@@ -40,10 +40,11 @@ type PRF struct {
 	ByCredential map[string]Salts
 }
 
-// CreationOptions are PublicKeyCredentialCreationOptionsJSON (§5.1.8), checked. RPID is
-// what the page asks for, empty for its own host. Discoverable is so unless the page
+// CreationOptions are PublicKeyCredentialCreationOptionsJSON (§5.1.8), checked. Hash is
+// their OptionsHash. RPID is what the page asks for, empty for its own host. Discoverable is so unless the page
 // discourages it. Timeout is in ms, 0 if it is not said. PRF is nil if it is not asked for.
 type CreationOptions struct {
+	Hash             string
 	RPID, RPName     string
 	User             ctap.User
 	Challenge        []byte
@@ -64,6 +65,7 @@ type CreationOptions struct {
 // RequestOptions are PublicKeyCredentialRequestOptionsJSON (§5.1.9), checked, with the
 // members of CreationOptions.
 type RequestOptions struct {
+	Hash         string
 	RPID         string
 	Challenge    []byte
 	Timeout      int64
@@ -87,6 +89,7 @@ func ParseCreation(raw []byte) (CreationOptions, error) {
 	o := read(canonical)
 	rp, user, selection := o.child("rp"), o.child("user"), o.child("authenticatorSelection")
 	options := CreationOptions{
+		Hash:   hash(canonical),
 		RPID:   rp.text("id"),
 		RPName: rp.required("name"),
 		User: ctap.User{
@@ -136,6 +139,7 @@ func ParseRequest(raw []byte) (RequestOptions, error) {
 	}
 	o := read(canonical)
 	options := RequestOptions{
+		Hash:         hash(canonical),
 		RPID:         o.text("rpId"),
 		Challenge:    o.bytes("challenge", 1, MaxChallenge),
 		Timeout:      timeout(o),
@@ -209,8 +213,8 @@ func algorithms(o object) []ctap.Algorithm {
 	var read []ctap.Algorithm
 	for _, p := range list {
 		kind := p.required("type")
-		alg, ok := p.number("alg")
-		if !ok {
+		alg := p.number("alg")
+		if !p.has("alg") {
 			p.fail("alg")
 		}
 		if kind == ctap.PublicKey {
@@ -230,7 +234,7 @@ func descriptors(o object, name string) []ctap.Descriptor {
 }
 
 func timeout(o object) int64 {
-	ms, _ := o.number("timeout")
+	ms := o.number("timeout")
 	if ms < 0 {
 		o.fail("timeout")
 	}

@@ -52,6 +52,15 @@ func put(t testing.TB, options string, change map[string]string) []byte {
 	return raw
 }
 
+func hashOf(t *testing.T, raw []byte) string {
+	t.Helper()
+	hash, err := webauthn.OptionsHash(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hash
+}
+
 func salted(input string) []byte {
 	h := sha256.Sum256([]byte("WebAuthn PRF\x00" + input))
 	return h[:]
@@ -108,7 +117,9 @@ func TestParseCreation(t *testing.T) {
 		"a short challenge":     {map[string]string{"challenge": `"AA"`}, plain(func(o *webauthn.CreationOptions) { o.Challenge = []byte{0} })},
 		"enterprise":            {map[string]string{"attestation": `"enterprise"`}, plain(func(o *webauthn.CreationOptions) { o.Attestation = webauthn.AttestationEnterprise })},
 	} {
-		got, err := webauthn.ParseCreation(put(t, creationJSON, c.change))
+		raw := put(t, creationJSON, c.change)
+		c.want.Hash = hashOf(t, raw)
+		got, err := webauthn.ParseCreation(raw)
 		if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
 			t.Errorf("%s: ParseCreation() = %v (-want +got):\n%s", name, err, diff)
 		}
@@ -147,7 +158,9 @@ func TestParseRequest(t *testing.T) {
 			}
 		})},
 	} {
-		got, err := webauthn.ParseRequest(put(t, requestJSON, c.change))
+		raw := put(t, requestJSON, c.change)
+		c.want.Hash = hashOf(t, raw)
+		got, err := webauthn.ParseRequest(raw)
 		if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
 			t.Errorf("%s: ParseRequest() = %v (-want +got):\n%s", name, err, diff)
 		}
@@ -461,4 +474,26 @@ func FuzzParseRequest(f *testing.F) {
 			t.Errorf("%q is read and not asked: %v", raw, err)
 		}
 	})
+}
+
+func BenchmarkParseRequest(b *testing.B) {
+	raw := put(b, requestJSON, map[string]string{
+		"allowCredentials": `[{"type":"public-key","id":"AAECAwQFBgcICQoLDA0ODw","transports":["nfc"]}]`,
+		"timeout":          "60000", "userVerification": `"required"`,
+	})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := webauthn.ParseRequest(raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkOptionsHash(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := webauthn.OptionsHash([]byte(creationJSON)); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
