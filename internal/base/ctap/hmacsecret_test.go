@@ -119,6 +119,13 @@ func TestAgreement_answersHMACSecret(t *testing.T) {
 	c := credential(t, nil)
 	for _, protocol := range []int{1, 2} {
 		p := newPlatform(t, protocol, made.COSE())
+		shared, err := a.Agree(p.cose, ctap.PINProtocol(protocol))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%v %x", shared, shared); strings.Contains(got, fmt.Sprintf("%x", p.aes[:4])) || strings.Contains(got, fmt.Sprint(p.aes[:4])[1:8]) {
+			t.Errorf("what is shared prints %s", got)
+		}
 		for _, salts := range [][]byte{bytes.Repeat([]byte{1}, 32), append(bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)...)} {
 			for _, uv := range []bool{false, true} {
 				in := p.input(salts)

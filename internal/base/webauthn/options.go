@@ -40,6 +40,15 @@ type PRF struct {
 	ByCredential map[string]Salts
 }
 
+// verification returns what the website wants, or Required where there are inputs: only the
+// PRF of a verified user is shown to pages, which overrides their wish (§10.1.4).
+func (p PRF) verification(wanted Verification) Verification {
+	if p.Eval != nil || len(p.ByCredential) > 0 {
+		return VerificationRequired
+	}
+	return wanted
+}
+
 // CreationOptions are PublicKeyCredentialCreationOptionsJSON (§5.1.8), checked. Hash is
 // their OptionsHash. RPID is what the page asks for, empty for its own host. Discoverable is so unless the page
 // discourages it. Timeout is in ms, 0 if it is not said. PRF is nil if it is not asked for.
@@ -113,6 +122,7 @@ func ParseCreation(raw []byte) (CreationOptions, error) {
 	options.Protect = protection(extensions)
 	if extensions.has("prf") {
 		options.PRF = prf(extensions.child("prf"))
+		options.Verification = options.PRF.verification(options.Verification)
 	}
 	blob := extensions.child("largeBlob").text("support")
 	attachment := selection.text("authenticatorAttachment")
@@ -149,6 +159,7 @@ func ParseRequest(raw []byte) (RequestOptions, error) {
 	}
 	if extensions := o.child("extensions"); extensions.has("prf") {
 		options.PRF = prf(extensions.child("prf"))
+		options.Verification = options.PRF.verification(options.Verification)
 	}
 	if *o.err != nil {
 		return RequestOptions{}, *o.err
@@ -298,7 +309,7 @@ func prf(o object) *PRF {
 		read.ByCredential = map[string]Salts{}
 		for _, name := range slices.Sorted(maps.Keys(by.members)) {
 			id, ok := decodeBase64(name)
-			if !ok || len(id) == 0 {
+			if !ok {
 				*o.err = ctap.RefuseAs(ctap.SyntaxError, ctap.InvalidParameter, "prf has inputs for what is no credential")
 				return read
 			}

@@ -113,9 +113,12 @@ func TestParseCreation(t *testing.T) {
 		"discouraged, UV":       {map[string]string{"authenticatorSelection.userVerification": `"discouraged"`}, plain(func(o *webauthn.CreationOptions) { o.Verification = webauthn.VerificationDiscouraged })},
 		"resident not required": {map[string]string{"authenticatorSelection.requireResidentKey": "false"}, plain(nil)},
 		"preferred":             {map[string]string{"authenticatorSelection.residentKey": `"preferred"`}, plain(nil)},
-		"prf without inputs":    {map[string]string{"extensions.prf": "{}"}, plain(func(o *webauthn.CreationOptions) { o.PRF = &webauthn.PRF{} })},
-		"a short challenge":     {map[string]string{"challenge": `"AA"`}, plain(func(o *webauthn.CreationOptions) { o.Challenge = []byte{0} })},
-		"enterprise":            {map[string]string{"attestation": `"enterprise"`}, plain(func(o *webauthn.CreationOptions) { o.Attestation = webauthn.AttestationEnterprise })},
+		"prf with inputs": {map[string]string{"extensions.prf": `{"eval":{"first":"YQ"}}`, "authenticatorSelection.userVerification": `"discouraged"`}, plain(func(o *webauthn.CreationOptions) {
+			o.PRF, o.Verification = &webauthn.PRF{Eval: &webauthn.Salts{First: salted("a")}}, webauthn.VerificationRequired
+		})},
+		"prf without inputs": {map[string]string{"extensions.prf": "{}"}, plain(func(o *webauthn.CreationOptions) { o.PRF = &webauthn.PRF{} })},
+		"a short challenge":  {map[string]string{"challenge": `"AA"`}, plain(func(o *webauthn.CreationOptions) { o.Challenge = []byte{0} })},
+		"enterprise":         {map[string]string{"attestation": `"enterprise"`}, plain(func(o *webauthn.CreationOptions) { o.Attestation = webauthn.AttestationEnterprise })},
 	} {
 		raw := put(t, creationJSON, c.change)
 		c.want.Hash = hashOf(t, raw)
@@ -142,8 +145,14 @@ func TestParseRequest(t *testing.T) {
 		change map[string]string
 		want   webauthn.RequestOptions
 	}{
-		"the least":  {nil, plain(nil)},
-		"no rpId":    {map[string]string{"rpId": ""}, plain(func(o *webauthn.RequestOptions) { o.RPID = "" })},
+		"the least": {nil, plain(nil)},
+		"no rpId":   {map[string]string{"rpId": ""}, plain(func(o *webauthn.RequestOptions) { o.RPID = "" })},
+		"no inputs": {map[string]string{"extensions.prf": "{}", "userVerification": `"discouraged"`}, plain(func(o *webauthn.RequestOptions) {
+			o.PRF, o.Verification = &webauthn.PRF{}, webauthn.VerificationDiscouraged
+		})},
+		"inputs": {map[string]string{"extensions.prf.eval": `{"first":"YQ"}`, "userVerification": `"discouraged"`}, plain(func(o *webauthn.RequestOptions) {
+			o.PRF, o.Verification = &webauthn.PRF{Eval: &webauthn.Salts{First: salted("a")}}, webauthn.VerificationRequired
+		})},
 		"other case": {map[string]string{"rpID": `"evil.example"`}, plain(nil)},
 		"everything": {map[string]string{
 			"timeout": "1", "userVerification": `"required"`, "hints": `["hybrid"]`,
