@@ -146,6 +146,7 @@ func TestDecodeMakeCredential_refuses(t *testing.T) {
 		"no user":             {wire(t, members{3: nil}), ctap.MissingParameter},
 		"no algorithms":       {wire(t, members{4: nil}), ctap.MissingParameter},
 		"no rp.id":            {wire(t, members{2: map[string]any{"name": "x"}}), ctap.MissingParameter},
+		"rp.ID":               {wire(t, members{2: map[string]any{"ID": "example.org"}}), ctap.MissingParameter},
 		"no user.id":          {wire(t, members{3: map[string]any{"name": "x"}}), ctap.MissingParameter},
 		"no alg":              {wire(t, members{4: []any{map[string]any{"type": "public-key"}}}), ctap.MissingParameter},
 		"no type":             {wire(t, members{4: []any{map[string]any{"alg": -7}}}), ctap.MissingParameter},

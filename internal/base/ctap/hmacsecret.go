@@ -71,7 +71,12 @@ func ParseAgreement(raw secret.Bytes) (Agreement, error) {
 }
 
 // Scalar returns the form that ParseAgreement reads.
-func (a Agreement) Scalar() secret.Bytes { return secret.New(a.key.Bytes()) }
+func (a Agreement) Scalar() secret.Bytes {
+	if a.key == nil {
+		return secret.Bytes{}
+	}
+	return secret.New(a.key.Bytes())
+}
 
 // Format prints nothing of the key.
 func (Agreement) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) } // fmt has nowhere to return it
@@ -82,8 +87,11 @@ func (Agreement) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted
 // constant: never written to.
 var agreementCOSE = []byte{0xa5, 0x01, 0x02, 0x03, 0x38, 0x18, 0x20, 0x01, 0x21, 0x58, coordinate}
 
-// COSE returns the public half, as the platform is told it.
+// COSE returns the public half, as the platform is told it, or nil for the zero Agreement.
 func (a Agreement) COSE() []byte {
+	if a.key == nil {
+		return nil
+	}
 	point := a.key.PublicKey().Bytes()[1:]
 	return slices.Concat(agreementCOSE, point[:coordinate], coseY, point[coordinate:])
 }

@@ -67,7 +67,7 @@ func (p platform) input(salts []byte) ctap.HMACSecretInput {
 	encrypted := make([]byte, len(salts))
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(encrypted, salts)
 	if p.protocol == 2 {
-		encrypted = append(iv, encrypted...)
+		encrypted = slices.Concat(iv, encrypted)
 	}
 	code := mac(p.macKey, encrypted)
 	if p.protocol == 1 {
@@ -119,6 +119,13 @@ func TestAgreement_answersHMACSecret(t *testing.T) {
 	c := credential(t, nil)
 	for _, protocol := range []int{1, 2} {
 		p := newPlatform(t, protocol, made.COSE())
+		shared, err := a.Agree(p.cose, ctap.PINProtocol(protocol))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%v %x", shared, shared); strings.Contains(got, fmt.Sprintf("%x", p.aes[:4])) {
+			t.Errorf("what is shared prints %s", got)
+		}
 		for _, salts := range [][]byte{bytes.Repeat([]byte{1}, 32), append(bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)...)} {
 			for _, uv := range []bool{false, true} {
 				in := p.input(salts)
@@ -190,6 +197,9 @@ func TestAgreement_refuses(t *testing.T) {
 	}
 	if _, err := ctap.ParseAgreement(secret.New(make([]byte, 32))); err == nil {
 		t.Error("ParseAgreement() takes zero")
+	}
+	if zero := (ctap.Agreement{}); zero.COSE() != nil || !zero.Scalar().IsEmpty() {
+		t.Error("the zero agreement has a key")
 	}
 	_, err = (ctap.Agreement{}).Agree(a.COSE(), ctap.PINProtocolTwo)
 	refused(t, err, ctap.InvalidParameter)

@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"strconv"
+	"math"
 	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
@@ -28,8 +28,12 @@ func OptionsHash(raw []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	hash := sha256.Sum256(canonical)
-	return base64.RawURLEncoding.EncodeToString(hash[:]), nil
+	return hash(canonical), nil
+}
+
+func hash(canonical []byte) string {
+	sum := sha256.Sum256(canonical)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 func canonicalize(raw []byte) ([]byte, error) {
@@ -76,7 +80,7 @@ func tooDeep(raw []byte) bool {
 // not for structs. The first member with another type than asked for stays in err; what is
 // absent or null is the zero value. Its children share err.
 type object struct {
-	members map[string]json.RawMessage
+	members map[string]any
 	path    string
 	err     *error
 }
@@ -96,23 +100,20 @@ func (o object) fail(name string) {
 	}
 }
 
-func (o object) has(name string) bool {
-	raw, ok := o.members[name]
-	return ok && string(raw) != "null"
-}
+func (o object) has(name string) bool { return o.members[name] != nil }
 
-// value reads a member, if it is there, into a value of JSON's own types.
-func (o object) value(name string, v any) {
-	if o.has(name) && json.Unmarshal(o.members[name], v) != nil {
+// value returns a member of JSON's type T, or its zero value if it is absent.
+func value[T any](o object, name string) T {
+	v, ok := o.members[name].(T)
+	if !ok && o.has(name) {
 		o.fail(name)
 	}
+	return v
 }
 
-func (o object) text(name string) string {
-	var s string
-	o.value(name, &s)
-	return s
-}
+func (o object) text(name string) string { return value[string](o, name) }
+
+func (o object) flag(name string) bool { return value[bool](o, name) }
 
 // required returns a text that has to be there.
 func (o object) required(name string) string {
@@ -123,23 +124,14 @@ func (o object) required(name string) string {
 	return s
 }
 
-func (o object) flag(name string) bool {
-	var b bool
-	o.value(name, &b)
-	return b
-}
-
 // number returns a whole number of 32 bits, signed or not.
-func (o object) number(name string) (int64, bool) {
-	if !o.has(name) {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(string(o.members[name]), 10, 64)
-	if err != nil || n < -1<<31 || n >= 1<<32 {
+func (o object) number(name string) int64 {
+	n := value[float64](o, name)
+	if n != math.Trunc(n) || n < math.MinInt32 || n > math.MaxUint32 {
 		o.fail(name)
-		return 0, false
+		return 0
 	}
-	return n, true
+	return int64(n)
 }
 
 // bytes returns what has to be there in base64url, of least to most bytes.
@@ -154,39 +146,34 @@ func (o object) bytes(name string, least, most int) []byte {
 
 // texts returns a list of texts.
 func (o object) texts(name string) []string {
-	var list []*string
-	o.value(name, &list)
 	var read []string
-	for _, s := range list {
-		if s == nil {
+	for _, v := range value[[]any](o, name) {
+		s, ok := v.(string)
+		if !ok {
 			o.fail(name)
 			return nil
 		}
-		read = append(read, *s)
+		read = append(read, s)
 	}
 	return read
 }
 
 // child returns an object, empty if it is absent.
 func (o object) child(name string) object {
-	c := object{path: o.path + name + ".", err: o.err}
-	if o.has(name) && json.Unmarshal(o.members[name], &c.members) != nil {
-		o.fail(name)
-	}
-	return c
+	return object{members: value[map[string]any](o, name), path: o.path + name + ".", err: o.err}
 }
 
 // children returns a list of at most most objects.
 func (o object) children(name string, most int) []object {
-	var list []map[string]json.RawMessage
-	o.value(name, &list)
+	list := value[[]any](o, name)
 	if len(list) > most {
 		o.fail(name)
 		return nil
 	}
 	read := make([]object, len(list))
-	for i, members := range list {
-		if members == nil {
+	for i, v := range list {
+		members, ok := v.(map[string]any)
+		if !ok {
 			o.fail(name)
 		}
 		read[i] = object{members: members, path: o.path + name + ".", err: o.err}

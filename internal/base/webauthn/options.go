@@ -40,10 +40,20 @@ type PRF struct {
 	ByCredential map[string]Salts
 }
 
-// CreationOptions are PublicKeyCredentialCreationOptionsJSON (§5.1.8), checked. RPID is
-// what the page asks for, empty for its own host. Discoverable is so unless the page
+// verification returns what the website wants, or Required where there are inputs: only the
+// PRF of a verified user is shown to pages, which overrides their wish (§10.1.4).
+func (p PRF) verification(wanted Verification) Verification {
+	if p.Eval != nil || len(p.ByCredential) > 0 {
+		return VerificationRequired
+	}
+	return wanted
+}
+
+// CreationOptions are PublicKeyCredentialCreationOptionsJSON (§5.1.8), checked. Hash is
+// their OptionsHash. RPID is what the page asks for, empty for its own host. Discoverable is so unless the page
 // discourages it. Timeout is in ms, 0 if it is not said. PRF is nil if it is not asked for.
 type CreationOptions struct {
+	Hash             string
 	RPID, RPName     string
 	User             ctap.User
 	Challenge        []byte
@@ -64,6 +74,7 @@ type CreationOptions struct {
 // RequestOptions are PublicKeyCredentialRequestOptionsJSON (§5.1.9), checked, with the
 // members of CreationOptions.
 type RequestOptions struct {
+	Hash         string
 	RPID         string
 	Challenge    []byte
 	Timeout      int64
@@ -87,6 +98,7 @@ func ParseCreation(raw []byte) (CreationOptions, error) {
 	o := read(canonical)
 	rp, user, selection := o.child("rp"), o.child("user"), o.child("authenticatorSelection")
 	options := CreationOptions{
+		Hash:   hash(canonical),
 		RPID:   rp.text("id"),
 		RPName: rp.required("name"),
 		User: ctap.User{
@@ -110,6 +122,7 @@ func ParseCreation(raw []byte) (CreationOptions, error) {
 	options.Protect = protection(extensions)
 	if extensions.has("prf") {
 		options.PRF = prf(extensions.child("prf"))
+		options.Verification = options.PRF.verification(options.Verification)
 	}
 	blob := extensions.child("largeBlob").text("support")
 	attachment := selection.text("authenticatorAttachment")
@@ -136,6 +149,7 @@ func ParseRequest(raw []byte) (RequestOptions, error) {
 	}
 	o := read(canonical)
 	options := RequestOptions{
+		Hash:         hash(canonical),
 		RPID:         o.text("rpId"),
 		Challenge:    o.bytes("challenge", 1, MaxChallenge),
 		Timeout:      timeout(o),
@@ -145,6 +159,7 @@ func ParseRequest(raw []byte) (RequestOptions, error) {
 	}
 	if extensions := o.child("extensions"); extensions.has("prf") {
 		options.PRF = prf(extensions.child("prf"))
+		options.Verification = options.PRF.verification(options.Verification)
 	}
 	if *o.err != nil {
 		return RequestOptions{}, *o.err
@@ -209,8 +224,8 @@ func algorithms(o object) []ctap.Algorithm {
 	var read []ctap.Algorithm
 	for _, p := range list {
 		kind := p.required("type")
-		alg, ok := p.number("alg")
-		if !ok {
+		alg := p.number("alg")
+		if !p.has("alg") {
 			p.fail("alg")
 		}
 		if kind == ctap.PublicKey {
@@ -230,7 +245,7 @@ func descriptors(o object, name string) []ctap.Descriptor {
 }
 
 func timeout(o object) int64 {
-	ms, _ := o.number("timeout")
+	ms := o.number("timeout")
 	if ms < 0 {
 		o.fail("timeout")
 	}
@@ -294,7 +309,7 @@ func prf(o object) *PRF {
 		read.ByCredential = map[string]Salts{}
 		for _, name := range slices.Sorted(maps.Keys(by.members)) {
 			id, ok := decodeBase64(name)
-			if !ok || len(id) == 0 {
+			if !ok {
 				*o.err = ctap.RefuseAs(ctap.SyntaxError, ctap.InvalidParameter, "prf has inputs for what is no credential")
 				return read
 			}

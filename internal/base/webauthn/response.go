@@ -141,18 +141,19 @@ func NewAuthentication(o RequestOptions, c ctap.Credential, made ctap.GetAsserti
 	return answer
 }
 
-// evaluate returns nil where there is nothing to evaluate, or nothing to do it with.
+// evaluate returns nil where there is nothing to evaluate, or nothing to do it with, and
+// where the holder is not verified: that is another PRF, which pages never see (§10.1.4).
 func evaluate(c ctap.Credential, s *Salts, uv bool) *PRFValues {
-	if s == nil {
+	if s == nil || !uv {
 		return nil
 	}
-	first := c.PRF(s.First, uv)
+	first := c.PRF(s.First, true)
 	if first == nil {
 		return nil
 	}
 	values := &PRFValues{First: first}
 	if s.Second != nil {
-		values.Second = c.PRF(s.Second, uv)
+		values.Second = c.PRF(s.Second, true)
 	}
 	return values
 }
