@@ -17,29 +17,39 @@ var ErrMarshal = errors.New("a secret does not marshal")
 
 // Bytes is a secret. The zero value is an empty secret.
 type Bytes struct {
-	_ [0]func() // not comparable
-	b []byte
+	// open returns the bytes: fmt calls no method of what it finds in an unexported field of
+	// some struct, but it prints a function as an address. Nor is one comparable.
+	open func() []byte
 }
 
+func closed(b []byte) Bytes { return Bytes{open: func() []byte { return b }} }
+
 // New returns a secret with a copy of b.
-func New(b []byte) Bytes { return Bytes{b: append([]byte(nil), b...)} }
+func New(b []byte) Bytes { return closed(append([]byte(nil), b...)) }
 
 // FromString returns a secret with the bytes of s.
-func FromString(s string) Bytes { return Bytes{b: []byte(s)} }
+func FromString(s string) Bytes { return closed([]byte(s)) }
 
 // Expose returns the bytes themselves, not a copy. Whoever calls it answers for
 // where they go.
-func (s Bytes) Expose() []byte { return s.b }
+func (s Bytes) Expose() []byte {
+	if s.open == nil {
+		return nil
+	}
+	return s.open()
+}
 
 // ExposeString returns the secret as text. Whoever calls it answers for where it
 // goes.
-func (s Bytes) ExposeString() string { return string(s.b) }
+func (s Bytes) ExposeString() string { return string(s.Expose()) }
 
 // IsEmpty says whether the secret has no bytes.
-func (s Bytes) IsEmpty() bool { return len(s.b) == 0 }
+func (s Bytes) IsEmpty() bool { return len(s.Expose()) == 0 }
 
 // Equal compares in a time that depends on the lengths only.
-func (s Bytes) Equal(other Bytes) bool { return subtle.ConstantTimeCompare(s.b, other.b) == 1 }
+func (s Bytes) Equal(other Bytes) bool {
+	return subtle.ConstantTimeCompare(s.Expose(), other.Expose()) == 1
+}
 
 // String returns [redacted].
 func (Bytes) String() string { return redacted }

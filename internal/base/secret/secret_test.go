@@ -22,7 +22,9 @@ func TestBytes_doNotPrint(t *testing.T) {
 		Secret secret.Bytes
 		Point  *secret.Bytes
 		List   []secret.Bytes
-	}{"x", s, &s, []secret.Bytes{s}}
+		hidden secret.Bytes // fmt calls no method of this one
+		within struct{ deep []secret.Bytes }
+	}{"x", s, &s, []secret.Bytes{s}, s, struct{ deep []secret.Bytes }{[]secret.Bytes{s}}}
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "secret", s, "holder", holder)
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "secret", s, "holder", holder)
