@@ -131,11 +131,11 @@ func (s *Service) look(ctx context.Context, by auth.Caller, op client.Operation,
 // spends the tap. The caller is the tap's client.
 func (s *Service) GetAssertion(ctx context.Context, by auth.Caller, in Signing) (webauthn.AuthenticationResponse, []vault.Credential, error) {
 	var none webauthn.AuthenticationResponse
-	options, hash, err := parse(in.Options, webauthn.ParseRequest)
+	options, err := webauthn.ParseRequest(in.Options)
 	if err != nil {
 		return none, nil, s.turnDown(ctx, by, client.Get, in, err)
 	}
-	k, uv, all, f, err := s.look(ctx, by, client.Get, in, hash)
+	k, uv, all, f, err := s.look(ctx, by, client.Get, in, options.Hash)
 	if err != nil {
 		return none, nil, err
 	}
@@ -158,7 +158,7 @@ func (s *Service) GetAssertion(ctx context.Context, by auth.Caller, in Signing) 
 	}
 	err = s.gate.Write(ctx, by, attemptOf(client.Get), func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
 		p := s.begin(t, by, client.Get, now)
-		k, verified, no, err := p.admit(ctx, in, hash, true)
+		k, verified, no, err := p.admit(ctx, in, options.Hash, true)
 		switch {
 		case no != nil || err != nil:
 			return no, err
@@ -274,15 +274,6 @@ func originOf(k client.Ticket) webauthn.Origin {
 	return webauthn.Origin{Origin: k.Origin, TopOrigin: k.TopOrigin, CrossOrigin: k.CrossOrigin}
 }
 
-// parse reads options and hashes them.
-func parse[T any](raw []byte, read func([]byte) (T, error)) (options T, hash string, err error) {
-	if hash, err = webauthn.OptionsHash(raw); err != nil {
-		return options, "", err
-	}
-	options, err = read(raw)
-	return options, hash, err
-}
-
 // MakeCredential registers a user at a website (authenticatorMakeCredential, CTAP 2.1 §6.1):
 // the credential is the holder's and not the card's. One that the website excludes is
 // invalid_state_error; a discoverable one of the same account is replaced. It is answered
@@ -290,11 +281,11 @@ func parse[T any](raw []byte, read func([]byte) (T, error)) (options T, hash str
 // client.
 func (s *Service) MakeCredential(ctx context.Context, by auth.Caller, in Signing) (webauthn.RegistrationResponse, error) {
 	var none webauthn.RegistrationResponse
-	options, hash, err := parse(in.Options, webauthn.ParseCreation)
+	options, err := webauthn.ParseCreation(in.Options)
 	if err != nil {
 		return none, s.turnDown(ctx, by, client.Create, in, err)
 	}
-	k, uv, all, f, err := s.look(ctx, by, client.Create, in, hash)
+	k, uv, all, f, err := s.look(ctx, by, client.Create, in, options.Hash)
 	if err != nil {
 		return none, err
 	}
@@ -318,7 +309,7 @@ func (s *Service) MakeCredential(ctx context.Context, by auth.Caller, in Signing
 	}
 	err = s.gate.Write(ctx, by, attemptOf(client.Create), func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
 		p := s.begin(t, by, client.Create, now)
-		k, verified, no, err := p.admit(ctx, in, hash, true)
+		k, verified, no, err := p.admit(ctx, in, options.Hash, true)
 		switch {
 		case no != nil || err != nil:
 			return no, err
