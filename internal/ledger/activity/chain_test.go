@@ -142,6 +142,7 @@ func tampers() map[string]string {
 		"user_id":       `user_id = ''`,
 		"rp_id":         `rp_id = 'example.com'`,
 		"security_key":  `security_key = 'sk_2'`,
+		"client":        `client = 'cli_2'`,
 		"request_id":    `request_id = 'req_2'`,
 		"hash":          blob("hash"),
 	}

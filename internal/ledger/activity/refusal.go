@@ -34,7 +34,10 @@ func WriteOverdue(ctx context.Context, t Tx, r OverdueRefusal, now time.Time) er
 		return nil
 	}
 	kind, identity, _ := strings.Cut(r.Caller, " ")
-	identity, key, _ := strings.Cut(identity, " ")
+	key := ""
+	if auth.Kind(kind) == auth.Client { // see Refuse; a job's name may have blanks
+		identity, key, _ = strings.Cut(identity, " ")
+	}
 	e := Event{
 		Workspace: r.Workspace, Action: r.Action, Outcome: Refused, Reason: r.Reason, Count: r.Count,
 		Actor: Party{Type: kind, ID: identity}, SecurityKey: id.SecurityKey(key),
