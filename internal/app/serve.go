@@ -83,7 +83,8 @@ func (a *App) Handler(version string) (http.Handler, error) {
 	cursors := kit.Cursors{Secrets: a.secrets.CursorsOf}
 	if err := api.Register(mux, api.Config{
 		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, APIKeys: a.APIKeys, SignIn: a.SignIn, Record: a.Record, Overview: a.Overview, Version: version,
-		SecurityKeys: a.SecurityKeys, DigitalKeys: a.DigitalKeys, Locks: a.Locks, Signals: a.signals, Log: a.log, Reports: &a.reports,
+		SecurityKeys: a.SecurityKeys, DigitalKeys: a.DigitalKeys, Locks: a.Locks, Clients: a.Clients, Vault: a.Vault, Signals: a.signals, Log: a.log,
+		Reports: &a.reports,
 	}); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -35,10 +36,13 @@ type activityBody struct {
 	User    *string   `json:"user" doc:"The user whom it concerns."`
 	Key     *string   `json:"security_key" doc:"The security key with which it was done, or that it was done to."`
 	Lock    *string   `json:"lock" doc:"The smart lock that it was done to."`
-	RPID    string    `json:"rp_id" doc:"The relying party of a sign-in."`
-	IP      string    `json:"ip"`
-	Agent   string    `json:"agent" doc:"The program that the request came from, as it called itself."`
-	Request string    `json:"request_id"`
+	Client  *string   `json:"client" doc:"The workstation's program through which it was done, or that it was done to: cli_…"`
+	// Credential is the target, if it is one.
+	Credential *string `json:"credential" doc:"The passkey at a website that was registered, used or deleted: cred_…"`
+	RPID       string  `json:"rp_id" doc:"The relying party of a sign-in."`
+	IP         string  `json:"ip"`
+	Agent      string  `json:"agent" doc:"The program that the request came from, as it called itself."`
+	Request    string  `json:"request_id"`
 }
 
 func renderActivity(e activity.Event) activityBody {
@@ -60,6 +64,10 @@ func renderActivity(e activity.Event) activityBody {
 	if e.Target.Type == "lock" {
 		b.Lock = optionalText(e.Target.ID)
 	}
+	if e.Target.Type == "credential" {
+		b.Credential = optionalText(e.Target.ID)
+	}
+	b.Client = optionalText(string(e.Client))
 	return b
 }
 
@@ -67,8 +75,8 @@ func renderActivity(e activity.Event) activityBody {
 // huma, as ListInput is.
 type ActivityFilters struct {
 	User    string    `query:"user" doc:"Only lines that concern this user: user_…"`
-	Actor   string    `query:"actor" maxLength:"64" doc:"Only lines of acts by this one: the id of a user or of an API key."`
-	Target  string    `query:"target" maxLength:"64" doc:"Only lines of acts on this one: the id of a user, a group, an API key, …"`
+	Actor   string    `query:"actor" maxLength:"64" doc:"Only lines of acts by this one: the id of a user, of an API key or of a client."`
+	Target  string    `query:"target" maxLength:"64" doc:"Only lines of acts on this one: the id of a user, a group, an API key, a credential, …"`
 	Action  string    `query:"action" maxLength:"64" doc:"Only this action: user.create"`
 	Outcome string    `query:"outcome" enum:"success,refused,failed" doc:"Only this outcome."`
 	Key     string    `query:"security_key" doc:"Only lines of acts with or on this security key: sk_…"`
@@ -115,6 +123,16 @@ type listActivitiesInput struct {
 	Sort string `query:"sort" doc:"at,ascend or at,descend; the newest first if it is left out."`
 }
 
+type listUserActivitiesInput struct {
+	UserPath
+	ListInput
+	Action  string    `query:"action" maxLength:"64" doc:"Only this action: credential.use"`
+	Outcome string    `query:"outcome" enum:"success,refused,failed" doc:"Only this outcome."`
+	From    time.Time `query:"from" doc:"Only lines at this moment or later."`
+	To      time.Time `query:"to" doc:"Only lines before this moment."`
+	Sort    string    `query:"sort" doc:"at,ascend or at,descend; the newest first if it is left out."`
+}
+
 type activityOutput struct{ Body activityBody }
 
 type activityInput struct {
@@ -123,6 +141,9 @@ type activityInput struct {
 
 func (a *restAPI) registerActivities() {
 	register(a, operation("list-activities", http.MethodGet, "/activities", "List activities", "Needs the permission activities.read."), a.listActivities)
+	register(a, operation("list-user-activities", http.MethodGet, "/users/{id}/activities", "List a user's activities",
+		"What concerns the user, newest first: sign-ins at websites, keys, doors and what administrators did. Of a user who is gone, it is what the record still has. Needs the permission activities.read.",
+		http.StatusNotFound), a.listUserActivities)
 	register(a, operation("get-activity", http.MethodGet, "/activities/{id}", "Get an activity", "Needs the permission activities.read.", http.StatusNotFound), a.getActivity)
 	a.registerActivityRecord()
 }
@@ -143,6 +164,30 @@ func (a *restAPI) listActivities(ctx context.Context, by auth.Caller, in *listAc
 	p, err := a.c.Record.List(ctx, by, q)
 	if err != nil {
 		return nil, err
+	}
+	return listAnswer(ctx, a, by, p, name, renderActivity)
+}
+
+// nobodysID is an id of a user that none has.
+const nobodysID id.User = "user_none"
+
+func (a *restAPI) listUserActivities(ctx context.Context, by auth.Caller, in *listUserActivitiesInput) (*listOutput[activityBody], error) {
+	u := in.user()
+	q := activity.Query{User: cmp.Or(u, nobodysID), Action: in.Action, Outcome: activity.Outcome(in.Outcome), From: in.From, To: in.To}
+	name := queryName("user-activities", string(q.User), in.Action, in.Outcome, in.From.Format(time.RFC3339Nano), in.To.Format(time.RFC3339Nano), in.Sort)
+	var err error
+	if q.Page, err = a.pageOf(ctx, by, in.ListInput, cmp.Or(in.Sort, "at,descend"), name, []string{"at"}); err != nil {
+		return nil, err
+	}
+	p, err := a.c.Record.List(ctx, by, q)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.Items) == 0 {
+		// Whether there is such a user is the house's to ask: activities.read alone may.
+		if _, _, err := a.c.Directory.Find(ctx, auth.Job(by.Workspace, "activities"), u); err != nil {
+			return nil, err
+		}
 	}
 	return listAnswer(ctx, a, by, p, name, renderActivity)
 }

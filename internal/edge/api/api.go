@@ -28,12 +28,14 @@ import (
 	"github.com/keyhold/keyhold/internal/ledger/activity"
 	"github.com/keyhold/keyhold/internal/ledger/signal"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/client"
 	"github.com/keyhold/keyhold/internal/room/digitalkey"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/overview"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
 	"github.com/keyhold/keyhold/internal/room/smartlock"
+	"github.com/keyhold/keyhold/internal/room/vault"
 )
 
 // Prefix is where the API's paths begin.
@@ -57,9 +59,13 @@ type Config struct {
 	SecurityKeys *securitykey.Service
 	DigitalKeys  *digitalkey.Service
 	Locks        *smartlock.Service
-	Signals      *signal.Hub
-	Version      string
-	Log          *slog.Logger // of what no request waits for
+	// Clients is the room of the programs at workstations, Vault that of the passkeys which
+	// people have at websites.
+	Clients *client.Service
+	Vault   *vault.Service
+	Signals *signal.Hub
+	Version string
+	Log     *slog.Logger // of what no request waits for
 	// Reports counts the reports of leaked tokens that are worked on. Whoever stops
 	// the server waits for it once no request is under way.
 	Reports *sync.WaitGroup
@@ -100,6 +106,8 @@ func Register(mux *http.ServeMux, c Config) error {
 	a.registerSecurityKeys()
 	a.registerDigitalKeys()
 	a.registerLocks()
+	a.registerClients()
+	a.registerCredentials()
 	a.registerAccessPasses()
 	a.registerActivities()
 	a.registerAPIKeys()

@@ -269,6 +269,8 @@ func (b *bench) thing(w *world, kind, of string, c *caller) string {
 		return b.apiKey(w, kind)
 	case "lock", "online_lock", "lock_command":
 		return b.lock(w, kind)
+	case "client", "revoked_client", "enrolment_code", "credential", "holder_credential":
+		return b.authenticator(w, kind)
 	case "digital_key", "cancelled_digital_key":
 		return b.digitalKey(w, kind)
 	}
@@ -371,7 +373,7 @@ func (b *bench) standing(w *world, place, kind, of string) string {
 func missing(kind string) string {
 	prefix := map[string]string{
 		"group": "grp", "administrator": "adm", "owner": "adm", "passkey": "psk", "my_passkey": "psk", "session": "ses", "my_session": "ses", "activity": "act",
-		"lock": "lock", "online_lock": "lock", "lock_command": "cmd",
+		"lock": "lock", "online_lock": "lock", "lock_command": "cmd", "client": "cli", "revoked_client": "cli", "enrolment_code": "enr", "credential": "cred", "holder_credential": "cred",
 	}[kind]
 	switch {
 	case strings.HasSuffix(kind, "security_key"):

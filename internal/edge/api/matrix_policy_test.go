@@ -19,7 +19,9 @@ import (
 type policy struct {
 	About []string `json:"about"`
 	Open  []string `json:"open"`
-	Rows  []row    `json:"rows"`
+	// Proven are routes of the authenticator's edge, which is tried where it is.
+	Proven []string `json:"proven"`
+	Rows   []row    `json:"rows"`
 }
 
 // row is one request and who may send it.
@@ -177,6 +179,8 @@ var notFoundCode = map[string]string{
 	"waiting_security_key": "security_key_not_found", "waiting_holder_security_key": "security_key_not_found",
 	"api_key": "api_key_not_found", "disabled_api_key": "api_key_not_found", "leaked_api_key": "api_key_not_found",
 	"admin_key": "api_key_not_found", "disabled_admin_key": "api_key_not_found", "overlapping_admin_key": "api_key_not_found",
+	"client": "client_not_found", "revoked_client": "client_not_found", "enrolment_code": "enrolment_code_not_found",
+	"credential": "credential_not_found", "holder_credential": "credential_not_found",
 	"lock": "lock_not_found", "online_lock": "lock_not_found", "lock_command": "lock_command_not_found",
 	"digital_key": "digital_key_not_found", "cancelled_digital_key": "digital_key_not_found",
 }

@@ -217,7 +217,7 @@ func (m *matrix) rightsOf(r row, op operation) auth.Permissions {
 	if len(all) == 0 {
 		return nil
 	}
-	if strings.HasSuffix(r.IDs[all[0]], "holder_security_key") {
+	if kind := r.IDs[all[0]]; strings.HasSuffix(kind, "holder_security_key") || kind == "holder_credential" {
 		return holds()
 	}
 	switch r.IDs[all[0]] {

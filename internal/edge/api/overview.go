@@ -67,7 +67,7 @@ type loginsDay struct {
 
 type loginStatistics struct {
 	StatisticsRange
-	Total OutcomeCounts `json:"total" doc:"Sign-ins in the range, by outcome."`
+	Total OutcomeCounts `json:"total" doc:"Sign-ins in the range, here and at websites with a security key, by outcome."`
 	Days  []loginsDay   `json:"days" nullable:"false" doc:"Each day of the range."`
 }
 
@@ -139,7 +139,7 @@ func (a *restAPI) registerStatistics() {
 	register(a, operation("get-digital-key-statistics", http.MethodGet, "/statistics/digital-keys", "Count digital keys",
 		"How many there are now, and how many were created and cancelled on each day. Needs the permission digital_keys.read."), a.digitalKeyStatistics)
 	register(a, operation("get-login-statistics", http.MethodGet, "/statistics/logins", "Count sign-ins",
-		"How many succeeded, were refused and failed on each day. Needs the permission activities.read."), a.loginStatistics)
+		"How many succeeded, were refused and failed on each day: sign-ins here, and those at websites with a security key. Needs the permission activities.read."), a.loginStatistics)
 }
 
 func (a *restAPI) rangeOf(in *statisticsInput) (overview.Range, StatisticsRange, error) {

@@ -125,7 +125,7 @@ func TestAdministrators_whole(t *testing.T) {
 	bob, _ := a.body["id"].(string)
 	about, _ := a.body["user"].(map[string]any)
 	if a.header.Get("ETag") != `"1"` || a.header.Get("Location") != "/api/v1/administrators/"+bob || a.body["preset"] != "key_administrator" ||
-		about["email"] != "bob@example.com" || a.body["owner"] != false || !strings.Contains(a.text, `"permissions":["activities.read","security_keys.read","security_keys.write","users.read","users.write"]`) {
+		about["email"] != "bob@example.com" || a.body["owner"] != false || !strings.Contains(a.text, `"permissions":["activities.read","clients.read","clients.write","security_keys.read","security_keys.write","users.read","users.write"]`) {
 		t.Errorf("created = %v %s", a.header, a.text)
 	}
 	if again := ada.call("POST", "/api/v1/administrators", body, "Idempotency-Key", "one"); again.status != http.StatusCreated || again.text != a.text {

@@ -133,6 +133,9 @@ type line struct {
 	RequestID string    `json:"request_id"`
 	Key       *string   `json:"security_key"`
 	Lock      *string   `json:"lock"` // the target, if it is one
+	Client    *string   `json:"client"`
+	// Credential is the target, if it is one.
+	Credential *string `json:"credential"`
 }
 
 func writeJSONLines(w io.Writer, events []Event) error {
@@ -157,6 +160,13 @@ func writeJSONLines(w io.Writer, events []Event) error {
 		if e.Target.Type == "lock" {
 			l.Lock = &e.Target.ID
 		}
+		if e.Target.Type == "credential" {
+			l.Credential = &e.Target.ID
+		}
+		if e.Client != "" {
+			through := string(e.Client)
+			l.Client = &through
+		}
 		if err := out.Encode(l); err != nil {
 			return err
 		}
@@ -167,7 +177,7 @@ func writeJSONLines(w io.Writer, events []Event) error {
 func csvHeader() []string {
 	return []string{
 		"id", "index", "at", "action", "outcome", "reason", "detail", "count", "actor_type", "actor_id", "actor_name",
-		"target_type", "target_id", "target_name", "user", "rp_id", "ip", "agent", "request_id", "security_key",
+		"target_type", "target_id", "target_name", "user", "rp_id", "ip", "agent", "request_id", "security_key", "client", "credential",
 	}
 }
 
@@ -178,9 +188,14 @@ func writeCSV(w io.Writer, events []Event) error {
 		if e.Index > 0 {
 			index = strconv.FormatInt(e.Index, 10)
 		}
+		credential := ""
+		if e.Target.Type == "credential" {
+			credential = e.Target.ID
+		}
 		records = append(records, []string{
 			string(e.ID), index, e.At.UTC().Format(time.RFC3339Nano), e.Action, string(e.Outcome), e.Reason, e.Detail, strconv.Itoa(e.Count),
 			e.Actor.Type, e.Actor.ID, e.Actor.Name, e.Target.Type, e.Target.ID, e.Target.Name, string(e.User), e.RPID, e.IP, e.Agent, e.RequestID, string(e.SecurityKey),
+			string(e.Client), credential,
 		})
 	}
 	return writeRecords(w, records...)
