@@ -29,20 +29,25 @@ function freePort() {
   })
 }
 
-/** Starts `keyhold serve` on a folder that has a workspace, and waits until it is ready. */
-async function serve(environment) {
+/** Starts `keyhold serve` on a folder that has a workspace. It is ready once url is there. */
+function serve(environment) {
   const child = spawn(server, ['serve'], { env: environment, stdio: ['ignore', 'ignore', 'pipe'] })
   const ended = new Promise((resolve) => { child.once('close', resolve) })
   let said = ''
-  const url = await new Promise((resolve, reject) => {
+  const url = new Promise((resolve, reject) => {
     createInterface({ input: child.stderr }).on('line', (line) => {
       said = (said + line + '\n').slice(-8000)
       if (line.includes('"msg":"ready"')) resolve(JSON.parse(line).public_url)
     })
     child.once('error', reject)
     ended.then((code) => reject(new Error(`keyhold serve ended with ${code}:\n${said}`)))
+    setTimeout(() => reject(new Error(`keyhold serve was not ready after 60 s:\n${said}`)), 60_000).unref()
   })
-  return { url, child, ended }
+  const stop = async () => {
+    child.kill('SIGTERM')
+    await ended
+  }
+  return { url, stop }
 }
 
 /**
@@ -59,8 +64,8 @@ export async function atDesk(work) {
     const keyhold = async (...args) => JSON.parse((await run(server, [...args, '--json'], { env: environment })).stdout)
     await keyhold('workspace', 'create', 'Harbour')
     const admin = await keyhold('api-key', 'create', 'Robot')
-    serving = await serve(environment)
-    const { url } = serving
+    serving = serve(environment)
+    const url = await serving.url
     const rest = async (method, path, body) => {
       const response = await fetch(`${url}/api/v1${path}`, {
         method, headers: { authorization: `Bearer ${admin.token}`, 'content-type': 'application/json' }, body: JSON.stringify(body),
@@ -87,10 +92,7 @@ export async function atDesk(work) {
     await rest('PATCH', `/clients/${client.id}`, { pinless_allowed: true })
     await work(desk)
   } finally {
-    if (serving) {
-      serving.child.kill('SIGTERM')
-      await serving.ended
-    }
+    await serving?.stop()
     await rm(folder, { recursive: true, force: true })
   }
 }

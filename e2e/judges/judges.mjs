@@ -2,12 +2,11 @@
 // of them is not satisfied.
 import { execFileSync, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { atDesk } from './desk.mjs'
 
-process.chdir(import.meta.dirname)
-
 const installed = (name) => execFileSync('dpkg-query', ['--show', '--showformat', '${Version}', name], { encoding: 'utf8' })
-const { devDependencies } = JSON.parse(readFileSync('package.json', 'utf8'))
+const { devDependencies } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'))
 
 // constant: who judges, and how it is asked
 const judges = [
@@ -17,18 +16,29 @@ const judges = [
   { name: `Debian python3-fido2 ${installed('python3-fido2')}`, command: ['/usr/bin/python3', '-B', 'python_fido2.py', '-v'] },
 ]
 
+/** @type {import('node:child_process').ChildProcess | undefined} */
+let asked
+let stopped = false
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
+  process.once(signal, () => { // the desk is cleared away all the same
+    stopped = true
+    asked?.kill(signal)
+  })
+}
+
 /** Returns whether the command ended well. */
 function ask([program, ...args], env) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { env, stdio: ['ignore', 'inherit', 'inherit'] })
-    child.once('error', reject)
-    child.once('exit', (code) => resolve(code === 0))
+    asked = spawn(program, args, { env, cwd: fileURLToPath(new URL('.', import.meta.url)), stdio: ['ignore', 'inherit', 'inherit'] })
+    asked.once('error', reject)
+    asked.once('exit', (code) => resolve(code === 0))
   })
 }
 
 await atDesk(async (environment) => {
   const verdicts = []
   for (const { name, command } of judges) {
+    if (stopped) break
     console.log(`\n-- ${name}`)
     const satisfied = await ask(command, environment)
     verdicts.push(`${satisfied ? 'satisfied    ' : 'NOT SATISFIED'}  ${name}`)
