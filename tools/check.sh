@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # make check: everything that is checked, on a machine with Go and Node. It
-# installs the Debian packages chromium and postgresql if they are missing.
+# installs the Debian packages chromium, postgresql, fido2-tools and python3-fido2 if
+# they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS="${GOFLAGS:-} -buildvcs=false"
@@ -15,6 +16,8 @@ need() { # need COMMAND-OR-FILE PACKAGE
 missing=()
 need chromium chromium
 need '/usr/lib/postgresql/*/bin/postgres' postgresql
+need fido2-cred fido2-tools
+need '/usr/lib/python3/dist-packages/fido2/server.py' python3-fido2
 if [ ${#missing[@]} -gt 0 ]; then
 	step "installing Debian packages: ${missing[*]}"
 	if [ "$(id -u)" != 0 ]; then
@@ -57,6 +60,10 @@ if [ -w /dev/shm ]; then
 	trap 'tools/postgres.sh stop "$work/postgres" >/dev/null 2>&1 || true; rm -rf "$work" "$memory"' EXIT
 fi
 KEYHOLD_SCHEDULES=20000 KEYHOLD_SCHEDULE_FIRST=1 TMPDIR=$memory GOTMPDIR=$work go test -count=1 -timeout 60m -run '^TestModel' ./internal/door
+
+step "judges that are not ours: npm packages of e2e/judges, then what they find"
+make -s build
+e2e/judges/run.sh
 
 step "browser journey: npm packages of e2e/browser, then Chromium"
 make -s build

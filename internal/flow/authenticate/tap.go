@@ -221,7 +221,7 @@ func (p *pass) compare(ctx context.Context, keys securitykey.Secrets, k client.T
 		_, err := p.count(ctx, wrongPINs, 1)
 		return try.Fault, err
 	}
-	if card.PIN.MustChange {
+	if card.PIN.MustChange && p.op != client.PINChange {
 		return p.reject(ctx, fault.Conflict("pin_must_change", "Choose another PIN before you go on: this one was given to you."))
 	}
 	return nil, nil
@@ -266,8 +266,7 @@ func (s *Service) ChangePIN(ctx context.Context, by auth.Caller, touch id.Touch,
 		if f, err := p.pressure(ctx, wrongPINs, 0); f != nil || err != nil {
 			return f, err
 		}
-		f, err := p.compare(ctx, keys, k, old, &try)
-		if err != nil || f != nil && f.Code != "pin_must_change" {
+		if f, err := p.compare(ctx, keys, k, old, &try); f != nil || err != nil {
 			return f, err
 		}
 		if fresh.Fault != nil {
