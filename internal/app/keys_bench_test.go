@@ -73,7 +73,7 @@ func TestMain(m *testing.M) {
 func serveProfiled() (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	c, err := Settings{Data: os.Getenv("KEYHOLD_BENCH_DATA"), Listen: os.Getenv("KEYHOLD_BENCH_ADDRESS"), LogFormat: "json", APIRate: 6000}.Parse()
+	c, err := Settings{Data: os.Getenv("KEYHOLD_BENCH_DATA"), Listen: os.Getenv("KEYHOLD_BENCH_ADDRESS"), LogFormat: "json", PublicURL: os.Getenv("KEYHOLD_PUBLIC_URL")}.Parse()
 	if err != nil {
 		return err
 	}

@@ -21,20 +21,20 @@ func (t *Tx) InsertTap(ctx context.Context, p client.Tap) error {
 // FindTicket satisfies client.TapTx.
 func (t *Tx) FindTicket(ctx context.Context, w id.Workspace, p id.Touch) (client.Ticket, bool, error) {
 	return find(ctx, t, func(row scanner) (k client.Ticket, err error) {
-		var created, expires, spent, seen int64
+		var created, expires, spent, keySeen, seen int64
 		var first, last, email string
 		err = row.Scan(&k.ID, &k.Workspace, &k.Client, &k.SecurityKey, &k.User, &k.CardDigest, &k.Operation, &k.Origin, &k.TopOrigin, &k.CrossOrigin, &k.RPID, &k.OptionsHash, &k.Needs,
 			&k.Stamp.Key, &k.Stamp.User, &k.Stamp.Client, &created, &expires, &spent,
-			&k.Now.Key, &k.Now.User, &k.Now.Client, &k.Active, &k.KeyName, &first, &last, &email, &k.Auditable, &seen)
+			&k.Now.Key, &k.Now.User, &k.Now.Client, &k.Active, &k.KeyName, &first, &last, &email, &k.Auditable, &keySeen, &seen)
 		k.CreatedAt, k.ExpiresAt, k.SpentAt = moment(created), moment(expires), moment(spent)
-		k.UserSeen = moment(seen)
+		k.KeySeen, k.UserSeen = moment(keySeen), moment(seen)
 		k.UserName = personName(first, last, email)
 		return k, err
 	}, `
 		SELECT p.id, p.workspace, p.client_id, p.security_key, p.user_id, p.card_digest, p.operation, p.origin, p.top_origin, p.cross_origin, p.rp_id, p.options_hash, p.needs,
 			p.key_revision, p.user_revision, p.client_revision, p.created_at, p.expires_at, p.spent_at,
 			COALESCE(k.revision, 0), COALESCE(u.revision, 0), COALESCE(c.revision, 0), COALESCE(k.shown = 'active' AND u.suspended_at = 0 AND w.suspended_at = 0, FALSE),
-			COALESCE(k.name, ''), COALESCE(u.first_name, ''), COALESCE(u.last_name, ''), COALESCE(u.email, ''), COALESCE(u.auditable, TRUE), COALESCE(u.last_activity_at, 0)
+			COALESCE(k.name, ''), COALESCE(u.first_name, ''), COALESCE(u.last_name, ''), COALESCE(u.email, ''), COALESCE(u.auditable, TRUE), COALESCE(k.last_activity_at, 0), COALESCE(u.last_activity_at, 0)
 		FROM client_tap p
 			JOIN workspace w ON w.id = p.workspace
 			LEFT JOIN client c ON c.workspace = p.workspace AND c.id = p.client_id
@@ -46,6 +46,16 @@ func (t *Tx) FindTicket(ctx context.Context, w id.Workspace, p id.Touch) (client
 // SpendTap satisfies client.TapTx.
 func (t *Tx) SpendTap(ctx context.Context, w id.Workspace, p id.Touch, now time.Time) (bool, error) {
 	return t.one(ctx, `UPDATE client_tap SET spent_at = $3 WHERE workspace = $1 AND id = $2 AND spent_at = 0 AND expires_at > $3`, w, p, millis(now))
+}
+
+// SpendTicket satisfies client.TapTx.
+func (t *Tx) SpendTicket(ctx context.Context, k client.Ticket, now time.Time) (bool, error) {
+	return t.one(ctx, `
+		UPDATE client_tap SET spent_at = $3 WHERE workspace = $1 AND id = $2 AND spent_at = 0 AND expires_at > $3
+			AND EXISTS (SELECT 1 FROM securitykey k WHERE k.workspace = $1 AND k.id = $4 AND k.revision = $5 AND k.shown = 'active')
+			AND EXISTS (SELECT 1 FROM directory_user u WHERE u.workspace = $1 AND u.id = $6 AND u.revision = $7 AND u.suspended_at = 0)
+			AND EXISTS (SELECT 1 FROM client c WHERE c.workspace = $1 AND c.id = $8 AND c.revision = $9)`,
+		k.Workspace, k.ID, millis(now), k.SecurityKey, k.Stamp.Key, k.User, k.Stamp.User, k.Client, k.Stamp.Client)
 }
 
 const verificationColumns = `digest, workspace, client_id, security_key, rp_id, key_revision, user_revision, client_revision, expires_at, idle_until`
@@ -83,6 +93,12 @@ func (t *Tx) TouchClient(ctx context.Context, w id.Workspace, c id.Client, ip, a
 	_, err := t.exec(ctx, `
 		UPDATE client SET last_seen_at = $3, last_ip = $4, agent = $5 WHERE workspace = $1 AND id = $2 AND last_seen_at <= $6`,
 		w, c, millis(now), ip, agent, millis(now.Add(-time.Minute)))
+	return err
+}
+
+// CountSecurityKeyUse satisfies client.TapTx.
+func (t *Tx) CountSecurityKeyUse(ctx context.Context, w id.Workspace, k id.SecurityKey) error {
+	_, err := t.exec(ctx, `UPDATE securitykey SET total = total + 1 WHERE workspace = $1 AND id = $2`, w, k)
 	return err
 }
 

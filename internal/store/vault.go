@@ -64,7 +64,7 @@ func (t *Tx) FindCredential(ctx context.Context, w id.Workspace, c id.Credential
 func (t *Tx) ListPartyCredentials(ctx context.Context, w id.Workspace, u id.User, rpID string) ([]vault.Credential, error) {
 	return collect(ctx, t, scanCredential, `
 		SELECT `+credentialColumns+` FROM vault_credential v WHERE v.workspace = $1 AND v.user_id = $2 AND v.rp_id = $3
-		ORDER BY v.last_used_at DESC, v.id DESC LIMIT $4`, w, u, rpID, vault.MaxPerParty)
+		ORDER BY v.last_used_at DESC, v.id DESC LIMIT 100`, w, u, rpID) // vault.MaxPerParty: SQLite plans anew for each limit that is bound
 }
 
 // CountCredentials satisfies vault.CredentialTx.

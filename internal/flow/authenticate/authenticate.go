@@ -155,6 +155,9 @@ func faultOf(err error) (*fault.Error, error) {
 	if !errors.As(err, &e) {
 		return nil, err
 	}
+	if e.Code == ctap.KeyStoreFull {
+		return fault.Conflict("vault_full", "You have too many accounts here. Ask your administrator to remove some."), nil
+	}
 	text := "The website asked for something that a security key refuses: " + e.Reason + "."
 	switch e.Name {
 	case ctap.InvalidStateError:

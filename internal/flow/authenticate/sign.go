@@ -28,9 +28,10 @@ type Signing struct {
 }
 
 // admit returns the ticket of a tap that is good for the operation with these options, and
-// whether its holder was verified; spend says that the tap is used up by it. Whatever is in
-// the way is recorded if spend is so, and returned.
-func (p *pass) admit(ctx context.Context, in Signing, hash string, spend bool) (k client.Ticket, uv bool, f *fault.Error, err error) {
+// whether its holder was verified. Without use nothing is changed: what is in the way is
+// returned, and that a verification is good is taken for granted, to be asked by take. With it
+// whatever is in the way is recorded as well.
+func (p *pass) admit(ctx context.Context, in Signing, hash string, use bool) (k client.Ticket, uv bool, f *fault.Error, err error) {
 	k, found, err := p.t.FindTicket(ctx, p.by.Workspace, in.Tap)
 	if err != nil {
 		return k, false, nil, err
@@ -38,53 +39,81 @@ func (p *pass) admit(ctx context.Context, in Signing, hash string, spend bool) (
 	if found && k.Client == p.by.Client {
 		p.about(k.SecurityKey, k.KeyName, k.User, k.RPID)
 	}
-	if uv, f, err = p.isGood(ctx, in, k, found, hash, spend); f != nil && err == nil && spend {
+	if f = p.inTheWay(in, k, found, hash); f == nil && use {
+		f, err = p.verified(ctx, in, k)
+	}
+	if f == nil && err == nil {
+		var reason string
+		if reason, err = p.s.policy(ctx, p.t, p.question(k)); reason != "" && err == nil {
+			if f = NotAllowed(); use {
+				f, err = p.refuse(ctx, f, reason)
+			}
+			return k, false, f, err
+		}
+	}
+	if f != nil && err == nil && use {
 		f, err = p.reject(ctx, f)
 	}
-	if f != nil || err != nil {
-		return k, false, f, err
-	}
-	q := Question{User: k.User, SecurityKey: k.SecurityKey, Kind: securitykey.ContactlessCard, RPID: k.RPID, Client: p.by.Client, IP: p.by.IP, Now: p.now}
-	reason, err := p.s.policy(ctx, p.t, q)
-	if err != nil || reason == "" {
-		return k, uv, nil, err
-	}
-	if spend {
-		f, err = p.refuse(ctx, NotAllowed(), reason)
-		return k, false, f, err
-	}
-	return k, false, NotAllowed(), nil
+	return k, !in.Verification.IsEmpty(), f, err
 }
 
-func (p *pass) isGood(ctx context.Context, in Signing, k client.Ticket, found bool, hash string, spend bool) (uv bool, f *fault.Error, err error) {
+func (p *pass) question(k client.Ticket) Question {
+	return Question{User: k.User, SecurityKey: k.SecurityKey, Kind: securitykey.ContactlessCard, RPID: k.RPID, Client: p.by.Client, IP: p.by.IP, Now: p.now}
+}
+
+// inTheWay answers what is in the way of a ticket's use.
+func (p *pass) inTheWay(in Signing, k client.Ticket, found bool, hash string) *fault.Error {
 	switch {
 	case !found || !k.Good(p.by.Client, p.op, p.now):
-		return false, client.NoTap(), nil
+		return client.NoTap()
 	case k.OptionsHash != hash:
-		return false, fault.Conflict("options_changed", "These are not the options that the card was tapped for."), nil
+		return fault.Conflict("options_changed", "These are not the options that the card was tapped for.")
 	case k.SecurityKey != "" && !k.Active:
-		return false, p.stands(true, true), nil
+		return p.stands(true, true)
 	case k.SecurityKey != "" && !k.Stands():
-		return false, client.NoTap(), nil
+		return client.NoTap()
+	case in.Verification.IsEmpty() && (k.Needs != client.NeedsNone || k.SecurityKey == ""):
+		return fault.Forbidden("pin_needed", "This security key needs its PIN.")
 	}
-	if !in.Verification.IsEmpty() {
-		look := p.t.FindVerification
-		if spend {
-			look = p.t.UseVerification
-		}
-		v, good, err := look(ctx, p.by.Workspace, client.VerificationDigest(in.Verification.ExposeString()), p.now)
-		if err != nil {
-			return false, nil, err
-		}
-		if !good || !v.Fits(k) {
-			return false, fault.Forbidden("uv_token_not_good", "Type the PIN again: this verification is over, or of something else."), nil
-		}
-		return true, nil, nil
+	return nil
+}
+
+// verified uses the verification that the client showed, if it showed one.
+func (p *pass) verified(ctx context.Context, in Signing, k client.Ticket) (*fault.Error, error) {
+	if in.Verification.IsEmpty() {
+		return nil, nil
 	}
-	if k.Needs != client.NeedsNone || k.SecurityKey == "" {
-		return false, fault.Forbidden("pin_needed", "This security key needs its PIN."), nil
+	v, good, err := p.t.UseVerification(ctx, p.by.Workspace, client.VerificationDigest(in.Verification.ExposeString()), p.now)
+	if err != nil || good && v.Fits(k) {
+		return nil, err
 	}
-	return false, nil, nil
+	return fault.Forbidden("uv_token_not_good", "Type the PIN again: this verification is over, or of something else."), nil
+}
+
+// errTapTaken undoes an operation whose tap another one used at the same moment.
+var errTapTaken = errors.New("the tap was used at the same moment")
+
+// take spends a ticket that was found good before, if it and the verification still are:
+// what is in the way now is recorded and returned.
+func (p *pass) take(ctx context.Context, in Signing, k client.Ticket, hash string) (*fault.Error, error) {
+	p.about(k.SecurityKey, k.KeyName, k.User, k.RPID)
+	f, err := p.verified(ctx, in, k)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		if f, err := p.ask(ctx, p.question(k)); f != nil || err != nil {
+			return f, err
+		}
+		if spent, err := p.t.SpendTicket(ctx, k, p.now); spent || err != nil {
+			return nil, err
+		}
+	}
+	// Something moved since: what it was is asked in the order of the protocol.
+	if _, _, f, err = p.admit(ctx, in, hash, true); f != nil || err != nil {
+		return f, err
+	}
+	return nil, errTapTaken
 }
 
 // turnDown answers and records what the options are refused for, before anything was read.
@@ -109,6 +138,16 @@ func (s *Service) reject(ctx context.Context, by auth.Caller, op client.Operatio
 		}
 		return p.reject(ctx, f)
 	})
+}
+
+// turnDown records what an operation was turned down for when it was looked at: by what is in
+// the way now, or else by f, which may be nil for nothing.
+func (p *pass) turnDown(ctx context.Context, in Signing, hash string, f *fault.Error) (*fault.Error, error) {
+	_, _, now, err := p.admit(ctx, in, hash, true)
+	if now != nil || err != nil || f == nil {
+		return now, err
+	}
+	return p.reject(ctx, f)
 }
 
 // look reads what an operation depends on without changing anything.
@@ -158,16 +197,11 @@ func (s *Service) GetAssertion(ctx context.Context, by auth.Caller, in Signing) 
 	}
 	err = s.gate.Write(ctx, by, attemptOf(client.Get), func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
 		p := s.begin(t, by, client.Get, now)
-		k, verified, no, err := p.admit(ctx, in, options.Hash, true)
-		switch {
-		case no != nil || err != nil:
+		if f != nil || chosen.ID == "" { // nothing is signed: the holder chooses, if nothing is in the way
+			return p.turnDown(ctx, in, options.Hash, f)
+		}
+		if no, err := p.take(ctx, in, k, options.Hash); no != nil || err != nil {
 			return no, err
-		case f != nil: // by what was there when it was looked at
-			return p.reject(ctx, f)
-		case uv != verified:
-			return p.reject(ctx, client.NoTap())
-		case chosen.ID == "":
-			return nil, nil // the holder chooses
 		}
 		return p.used(ctx, k, chosen)
 	})
@@ -227,7 +261,7 @@ func (p *pass) used(ctx context.Context, k client.Ticket, c vault.Credential) (*
 	if !there { // deleted since it was looked at
 		return p.reject(ctx, NotAllowed())
 	}
-	if err := p.spend(ctx, k); err != nil {
+	if err := p.touch(ctx, k); err != nil {
 		return nil, err
 	}
 	if err := p.t.CountLogin(ctx, p.by.Workspace, loginSuccess, p.now); err != nil {
@@ -239,25 +273,18 @@ func (p *pass) used(ctx context.Context, k client.Ticket, c vault.Credential) (*
 	return nil, p.append(ctx, k, c)
 }
 
-// seenAgain is how long a user counts as seen after a use.
+// seenAgain is how long a user and a key count as seen after a use.
 const seenAgain = time.Minute
 
-// errTapTaken undoes an operation whose tap another one used at the same moment.
-var errTapTaken = errors.New("the tap was used at the same moment")
-
-// spend uses up the tap, and notes that key and holder did something.
-func (p *pass) spend(ctx context.Context, k client.Ticket) error {
-	spent, err := p.t.SpendTap(ctx, p.by.Workspace, k.ID, p.now)
-	if err != nil {
-		return err
-	}
-	if !spent {
-		return errTapTaken
-	}
+// touch notes that key and holder did something.
+func (p *pass) touch(ctx context.Context, k client.Ticket) error {
 	if p.now.Sub(k.UserSeen) >= seenAgain {
 		if err := p.t.TouchUser(ctx, p.by.Workspace, k.User, p.now); err != nil {
 			return err
 		}
+	}
+	if p.now.Sub(k.KeySeen) < seenAgain {
+		return p.t.CountSecurityKeyUse(ctx, p.by.Workspace, k.SecurityKey)
 	}
 	return p.t.TouchSecurityKey(ctx, p.by.Workspace, k.SecurityKey, p.now)
 }
@@ -309,16 +336,10 @@ func (s *Service) MakeCredential(ctx context.Context, by auth.Caller, in Signing
 	}
 	err = s.gate.Write(ctx, by, attemptOf(client.Create), func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
 		p := s.begin(t, by, client.Create, now)
-		k, verified, no, err := p.admit(ctx, in, options.Hash, true)
-		switch {
-		case no != nil || err != nil:
-			return no, err
-		case f != nil:
-			return p.reject(ctx, f)
-		case uv != verified:
-			return p.reject(ctx, client.NoTap())
+		if f != nil {
+			return p.turnDown(ctx, in, options.Hash, f)
 		}
-		return p.keep(ctx, k, row, func(all []vault.Credential) error { return mayMake(request, options, all, uv) })
+		return p.keep(ctx, in, k, row, func(all []vault.Credential) error { return mayMake(request, options, all, uv) })
 	})
 	if errors.Is(err, errTapTaken) {
 		err = s.reject(ctx, by, client.Create, in, client.NoTap())
@@ -362,7 +383,7 @@ func (s *Service) rowOf(ctx context.Context, by auth.Caller, k client.Ticket, o 
 
 // keep writes the new credential in the place of what it replaces, if it still may be made
 // beside all that are there.
-func (p *pass) keep(ctx context.Context, k client.Ticket, row vault.Credential, may func(all []vault.Credential) error) (*fault.Error, error) {
+func (p *pass) keep(ctx context.Context, in Signing, k client.Ticket, row vault.Credential, may func(all []vault.Credential) error) (*fault.Error, error) {
 	// Two registrations of one user at once are one after the other.
 	if there, err := p.t.LockUser(ctx, p.by.Workspace, k.User); err != nil || !there {
 		return client.NoTap(), err
@@ -371,13 +392,6 @@ func (p *pass) keep(ctx context.Context, k client.Ticket, row vault.Credential, 
 	if err != nil {
 		return nil, err
 	}
-	if err := may(all); err != nil {
-		f, err := faultOf(err)
-		if err != nil {
-			return nil, err
-		}
-		return p.reject(ctx, f)
-	}
 	n, err := p.t.CountCredentials(ctx, p.by.Workspace, k.User)
 	if err != nil {
 		return nil, err
@@ -385,8 +399,21 @@ func (p *pass) keep(ctx context.Context, k client.Ticket, row vault.Credential, 
 	same := slices.IndexFunc(all, func(c vault.Credential) bool {
 		return row.Discoverable && c.Discoverable && string(c.UserHandle) == string(row.UserHandle)
 	})
-	switch {
-	case same >= 0: // CTAP 2.1 §6.1.2 step 17: overwrite that credential
+	err = may(all)
+	if err == nil && same < 0 && (len(all) >= vault.MaxPerParty || n >= vault.MaxPerUser) {
+		err = ctap.Refuse(ctap.KeyStoreFull, "there are too many accounts already")
+	}
+	if err != nil {
+		f, err := faultOf(err)
+		if err != nil {
+			return nil, err
+		}
+		return p.reject(ctx, f)
+	}
+	if f, err := p.take(ctx, in, k, k.OptionsHash); f != nil || err != nil {
+		return f, err
+	}
+	if same >= 0 { // CTAP 2.1 §6.1.2 step 17: overwrite that credential
 		if _, err := p.t.DeleteCredential(ctx, p.by.Workspace, all[same].ID); err != nil {
 			return nil, err
 		}
@@ -395,13 +422,11 @@ func (p *pass) keep(ctx context.Context, k client.Ticket, row vault.Credential, 
 		}, p.now); err != nil {
 			return nil, err
 		}
-	case len(all) >= vault.MaxPerParty || n >= vault.MaxPerUser:
-		return p.refuse(ctx, fault.Conflict("vault_full", "You have too many accounts here. Ask your administrator to remove some."), "vault_full")
 	}
 	if err := p.t.InsertCredential(ctx, row); err != nil {
 		return nil, err
 	}
-	if err := p.spend(ctx, k); err != nil {
+	if err := p.touch(ctx, k); err != nil {
 		return nil, err
 	}
 	return nil, p.append(ctx, k, row)

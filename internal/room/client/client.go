@@ -141,11 +141,12 @@ type Service struct {
 	gate    activity.Gate[Tx]
 	codeKey secret.Bytes
 	nonces  dpop.Nonces
+	known   *known
 }
 
 // NewService returns the room.
 func NewService(c Config) *Service {
-	return &Service{gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, codeKey: c.CodeKey, nonces: dpop.NewNonces(c.CodeKey)}
+	return &Service{gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, codeKey: c.CodeKey, nonces: dpop.NewNonces(c.CodeKey), known: newKnown()}
 }
 
 // Tx is the storage that this room needs.

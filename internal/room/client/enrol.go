@@ -73,6 +73,10 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, sh Shown) (auth.Ca
 	if f != nil {
 		return auth.Caller{}, f
 	}
+	who := identity{by.Workspace, p.Thumbprint}
+	if c, known := s.known.find(who, s.gate.Clock.Now()); known {
+		return c.caller(by, proof), nil
+	}
 	var c Client
 	var found bool
 	err := s.gate.Store.Read(ctx, func(ctx context.Context, t Tx) (err error) {
@@ -85,6 +89,7 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, sh Shown) (auth.Ca
 	case !found:
 		return auth.Caller{}, fault.Forbidden("client_unknown", "This program is not enrolled here.")
 	case c.State == Approved:
+		s.known.keep(who, c, s.gate.Clock.Now())
 		return c.caller(by, proof), nil
 	}
 	return auth.Caller{}, s.refuseUse(ctx, c.caller(by, proof), c)

@@ -85,6 +85,7 @@ func (s *Service) change(ctx context.Context, by auth.Caller, action string, c i
 		}
 		return nil, activity.Append(ctx, t, by, activity.Event{Action: action, Target: out.party(), Client: c, Detail: detail}, now)
 	})
+	s.known.forget()
 	return out, err
 }
 

@@ -72,7 +72,8 @@ type Ticket struct {
 	UserName string
 	// Auditable says that the holder's sign-ins are recorded.
 	Auditable bool
-	UserSeen  time.Time // when the holder's last use of anything was noted
+	// When a use was last noted of the key and its holder.
+	KeySeen, UserSeen time.Time
 }
 
 // Good says whether the tap is good at now for an operation at a client.
@@ -125,6 +126,9 @@ type TapTx interface {
 	FindTicket(ctx context.Context, w id.Workspace, t id.Touch) (Ticket, bool, error)
 	// SpendTap marks a tap as used. It returns false if it was used before or is over.
 	SpendTap(ctx context.Context, w id.Workspace, t id.Touch, now time.Time) (bool, error)
+	// SpendTicket is SpendTap for a ticket that was found good: it returns false as well if
+	// that is not so any more, because the ticket does not stand.
+	SpendTicket(ctx context.Context, k Ticket, now time.Time) (bool, error)
 	InsertVerification(ctx context.Context, v Verification) error
 	FindVerification(ctx context.Context, w id.Workspace, digest string, now time.Time) (Verification, bool, error)
 	// UseVerification returns a verification that is good at now and begins its idle time
@@ -132,6 +136,8 @@ type TapTx interface {
 	UseVerification(ctx context.Context, w id.Workspace, digest string, now time.Time) (Verification, bool, error)
 	// TouchClient notes that a client was seen, once a minute.
 	TouchClient(ctx context.Context, w id.Workspace, c id.Client, ip, agent string, now time.Time) error
+	// CountSecurityKeyUse counts a use of a key whose last one is not long ago.
+	CountSecurityKeyUse(ctx context.Context, w id.Workspace, k id.SecurityKey) error
 	// FindUserRevision returns the revision of a user, 0 if there is none.
 	FindUserRevision(ctx context.Context, w id.Workspace, u id.User) (int64, error)
 	// TouchUser notes that a user did something now.

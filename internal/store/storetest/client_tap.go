@@ -45,7 +45,7 @@ func tickets(t *testing.T, d Database) {
 	p := newTap(by, k)
 	insertTap(t, d, p)
 	got, found := findTicket(t, d, w, p.ID)
-	want := client.Ticket{Tap: p, Now: client.Stamp{Key: 1, User: ada.Revision, Client: 1}, Active: true, KeyName: "Badge", UserName: ada.Name(), Auditable: ada.Auditable, UserSeen: ada.LastActivityAt}
+	want := client.Ticket{Tap: p, Now: client.Stamp{Key: 1, User: ada.Revision, Client: 1}, Active: true, KeyName: "Badge", UserName: ada.Name(), Auditable: ada.Auditable, KeySeen: k.LastActivityAt, UserSeen: ada.LastActivityAt}
 	if diff := cmp.Diff(want, got); diff != "" || !found {
 		t.Errorf("FindTicket() (-want +got):\n%s", diff)
 	}
@@ -80,6 +80,38 @@ func tickets(t *testing.T, d Database) {
 		if got, _ := findTicket(t, d, w, fresh.ID); got.Stands() || !got.Active {
 			t.Errorf("the tap stands after a change of %s", name)
 		}
+	}
+	spend := func(k client.Ticket, at time.Time) (ok bool) {
+		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
+			ok, err = tx.SpendTicket(ctx, k, at)
+			return err
+		})
+		return ok
+	}
+	fresh := newTap(by, k)
+	before, _ := findTicket(t, d, w, p.ID)
+	fresh.Stamp = before.Now
+	insertTap(t, d, fresh)
+	ticket, _ := findTicket(t, d, w, fresh.ID)
+	for _, c := range []struct{ name, change, back string }{
+		{"its key is suspended", `UPDATE securitykey SET shown = 'suspended' WHERE workspace = $1`, `UPDATE securitykey SET shown = 'active' WHERE workspace = $1`},
+		{"its key moved", `UPDATE securitykey SET revision = revision + 1 WHERE workspace = $1`, `UPDATE securitykey SET revision = revision - 1 WHERE workspace = $1`},
+		{"its holder is suspended", `UPDATE directory_user SET suspended_at = 1 WHERE workspace = $1`, `UPDATE directory_user SET suspended_at = 0 WHERE workspace = $1`},
+		{"its holder moved", `UPDATE directory_user SET revision = revision + 1 WHERE workspace = $1`, `UPDATE directory_user SET revision = revision - 1 WHERE workspace = $1`},
+		{"its client moved", `UPDATE client SET revision = revision + 1 WHERE workspace = $1`, `UPDATE client SET revision = revision - 1 WHERE workspace = $1`},
+	} {
+		Exec(t, d, c.change, string(w))
+		if spend(ticket, Start()) {
+			t.Errorf("the ticket is spent though %s", c.name)
+		}
+		Exec(t, d, c.back, string(w))
+	}
+	if spend(ticket, fresh.ExpiresAt) || !spend(ticket, Start()) || spend(ticket, Start()) {
+		t.Error("a ticket is not spent once, in its time")
+	}
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.CountSecurityKeyUse(ctx, w, k.ID) })
+	if n := Count(t, d, `SELECT total FROM securitykey WHERE id = $1`, string(k.ID)); n != 1 {
+		t.Errorf("%d uses of the key, want 1", n)
 	}
 	unknown := newTap(by, securitykey.SecurityKey{})
 	insertTap(t, d, unknown)

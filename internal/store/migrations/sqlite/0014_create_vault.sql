@@ -51,7 +51,7 @@ CREATE TABLE client_proof (
     proof      TEXT NOT NULL,
     until_at   INTEGER NOT NULL,
     PRIMARY KEY (workspace, thumbprint, proof)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX client_proof_until ON client_proof (until_at);
 
 -- Taps of a card at a client, for one operation each. security_key is empty for a card that
@@ -76,7 +76,7 @@ CREATE TABLE client_tap (
     created_at      INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
     spent_at        INTEGER NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX client_tap_expires ON client_tap (expires_at);
 
 -- What a right PIN gives: verification for more than one tap of the same key at the same
@@ -92,7 +92,7 @@ CREATE TABLE client_uv (
     client_revision INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
     idle_until      INTEGER NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX client_uv_expires ON client_uv (expires_at);
 
 -- Tries of cards that nobody has, counted as those of cards that somebody has.
@@ -103,7 +103,7 @@ CREATE TABLE securitykey_shadow (
     pin_paused_until INTEGER NOT NULL,
     used_at          INTEGER NOT NULL,
     PRIMARY KEY (workspace, card_digest)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX securitykey_shadow_used ON securitykey_shadow (used_at);
 
 -- Passkeys of users for websites. sealed holds the private key, bound to the row's user,
