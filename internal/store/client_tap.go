@@ -58,15 +58,6 @@ func (t *Tx) SpendTicket(ctx context.Context, k client.Ticket, now time.Time) (b
 		k.Workspace, k.ID, millis(now), k.SecurityKey, k.Stamp.Key, k.User, k.Stamp.User, k.Client, k.Stamp.Client)
 }
 
-const verificationColumns = `digest, workspace, client_id, security_key, rp_id, key_revision, user_revision, client_revision, expires_at, idle_until`
-
-func scanVerification(row scanner) (v client.Verification, err error) {
-	var expires, idle int64
-	err = row.Scan(&v.Digest, &v.Workspace, &v.Client, &v.SecurityKey, &v.RPID, &v.Stamp.Key, &v.Stamp.User, &v.Stamp.Client, &expires, &idle)
-	v.ExpiresAt, v.IdleUntil = moment(expires), moment(idle)
-	return v, err
-}
-
 // InsertVerification satisfies client.TapTx.
 func (t *Tx) InsertVerification(ctx context.Context, v client.Verification) error {
 	return t.must(ctx, `
@@ -75,17 +66,12 @@ func (t *Tx) InsertVerification(ctx context.Context, v client.Verification) erro
 		v.Digest, v.Workspace, v.Client, v.SecurityKey, v.RPID, v.Stamp.Key, v.Stamp.User, v.Stamp.Client, millis(v.ExpiresAt), millis(v.IdleUntil))
 }
 
-// FindVerification satisfies client.TapTx.
-func (t *Tx) FindVerification(ctx context.Context, w id.Workspace, digest string, now time.Time) (client.Verification, bool, error) {
-	return find(ctx, t, scanVerification, `
-		SELECT `+verificationColumns+` FROM client_uv WHERE workspace = $1 AND digest = $2 AND expires_at > $3 AND idle_until > $3`, w, digest, millis(now))
-}
-
 // UseVerification satisfies client.TapTx.
-func (t *Tx) UseVerification(ctx context.Context, w id.Workspace, digest string, now time.Time) (client.Verification, bool, error) {
-	return find(ctx, t, scanVerification, `
+func (t *Tx) UseVerification(ctx context.Context, k client.Ticket, digest string, now time.Time) (bool, error) {
+	return t.one(ctx, `
 		UPDATE client_uv SET idle_until = $4 WHERE workspace = $1 AND digest = $2 AND expires_at > $3 AND idle_until > $3
-		RETURNING `+verificationColumns, w, digest, millis(now), millis(now.Add(client.VerificationIdle)))
+			AND client_id = $5 AND security_key = $6 AND rp_id = $7 AND key_revision = $8 AND user_revision = $9 AND client_revision = $10`,
+		k.Workspace, digest, millis(now), millis(now.Add(client.VerificationIdle)), k.Client, k.SecurityKey, k.RPID, k.Now.Key, k.Now.User, k.Now.Client)
 }
 
 // TouchClient satisfies client.TapTx.
@@ -102,10 +88,15 @@ func (t *Tx) CountSecurityKeyUse(ctx context.Context, w id.Workspace, k id.Secur
 	return err
 }
 
-// FindUserRevision satisfies client.TapTx.
-func (t *Tx) FindUserRevision(ctx context.Context, w id.Workspace, u id.User) (int64, error) {
-	n, _, err := find(ctx, t, value[int64], `SELECT revision FROM directory_user WHERE workspace = $1 AND id = $2`, w, u)
-	return n, err
+// FindTapHolder satisfies client.TapTx.
+func (t *Tx) FindTapHolder(ctx context.Context, w id.Workspace, u id.User) (client.TapHolder, error) {
+	h, _, err := find(ctx, t, func(row scanner) (h client.TapHolder, err error) {
+		var seen int64
+		err = row.Scan(&h.Revision, &h.Auditable, &seen)
+		h.SeenAt = moment(seen)
+		return h, err
+	}, `SELECT revision, auditable, last_activity_at FROM directory_user WHERE workspace = $1 AND id = $2`, w, u)
+	return h, err
 }
 
 // TouchUser satisfies client.TapTx.

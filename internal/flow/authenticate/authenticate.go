@@ -62,6 +62,7 @@ type Service struct {
 	secrets securitykey.SecretsReader
 	rpID    string
 	policy  Policy
+	recent  *recent
 }
 
 // NewService returns the flow.
@@ -69,7 +70,7 @@ func NewService(c Config) *Service {
 	if c.Policy == nil {
 		c.Policy = func(context.Context, Tx, Question) (string, error) { return "", nil }
 	}
-	return &Service{gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, secrets: c.Secrets, rpID: c.RPID, policy: c.Policy}
+	return &Service{gate: activity.Gate[Tx]{Store: c.Store, Clock: c.Clock}, secrets: c.Secrets, rpID: c.RPID, policy: c.Policy, recent: newRecent()}
 }
 
 // The bounds of what no single card's counter sees.

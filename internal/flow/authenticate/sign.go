@@ -27,14 +27,14 @@ type Signing struct {
 	Account      []byte       // of an assertion: the id of the credential that was chosen; nil for none
 }
 
-// admit returns the ticket of a tap that is good for the operation with these options, and
-// whether its holder was verified. Without use nothing is changed: what is in the way is
-// returned, and that a verification is good is taken for granted, to be asked by take. With it
-// whatever is in the way is recorded as well.
-func (p *pass) admit(ctx context.Context, in Signing, hash string, use bool) (k client.Ticket, uv bool, f *fault.Error, err error) {
+// admit returns the ticket of a tap that is good for the operation with these options.
+// Without use nothing is changed: what is in the way is returned, and that a verification is
+// good is taken for granted, to be asked by take. With it whatever is in the way is recorded
+// as well.
+func (p *pass) admit(ctx context.Context, in Signing, hash string, use bool) (k client.Ticket, f *fault.Error, err error) {
 	k, found, err := p.t.FindTicket(ctx, p.by.Workspace, in.Tap)
 	if err != nil {
-		return k, false, nil, err
+		return k, nil, err
 	}
 	if found && k.Client == p.by.Client {
 		p.about(k.SecurityKey, k.KeyName, k.User, k.RPID)
@@ -48,13 +48,13 @@ func (p *pass) admit(ctx context.Context, in Signing, hash string, use bool) (k 
 			if f = NotAllowed(); use {
 				f, err = p.refuse(ctx, f, reason)
 			}
-			return k, false, f, err
+			return k, f, err
 		}
 	}
 	if f != nil && err == nil && use {
 		f, err = p.reject(ctx, f)
 	}
-	return k, !in.Verification.IsEmpty(), f, err
+	return k, f, err
 }
 
 func (p *pass) question(k client.Ticket) Question {
@@ -83,8 +83,8 @@ func (p *pass) verified(ctx context.Context, in Signing, k client.Ticket) (*faul
 	if in.Verification.IsEmpty() {
 		return nil, nil
 	}
-	v, good, err := p.t.UseVerification(ctx, p.by.Workspace, client.VerificationDigest(in.Verification.ExposeString()), p.now)
-	if err != nil || good && v.Fits(k) {
+	good, err := p.t.UseVerification(ctx, k, client.VerificationDigest(in.Verification.ExposeString()), p.now)
+	if err != nil || good {
 		return nil, err
 	}
 	return fault.Forbidden("uv_token_not_good", "Type the PIN again: this verification is over, or of something else."), nil
@@ -110,7 +110,7 @@ func (p *pass) take(ctx context.Context, in Signing, k client.Ticket, hash strin
 		}
 	}
 	// Something moved since: what it was is asked in the order of the protocol.
-	if _, _, f, err = p.admit(ctx, in, hash, true); f != nil || err != nil {
+	if _, f, err = p.admit(ctx, in, hash, true); f != nil || err != nil {
 		return f, err
 	}
 	return nil, errTapTaken
@@ -143,7 +143,7 @@ func (s *Service) reject(ctx context.Context, by auth.Caller, op client.Operatio
 // turnDown records what an operation was turned down for when it was looked at: by what is in
 // the way now, or else by f, which may be nil for nothing.
 func (p *pass) turnDown(ctx context.Context, in Signing, hash string, f *fault.Error) (*fault.Error, error) {
-	_, _, now, err := p.admit(ctx, in, hash, true)
+	_, now, err := p.admit(ctx, in, hash, true)
 	if now != nil || err != nil || f == nil {
 		return now, err
 	}
@@ -151,17 +151,32 @@ func (p *pass) turnDown(ctx context.Context, in Signing, hash string, f *fault.E
 }
 
 // look reads what an operation depends on without changing anything.
-func (s *Service) look(ctx context.Context, by auth.Caller, op client.Operation, in Signing, hash string) (k client.Ticket, uv bool, all []vault.Credential, f *fault.Error, err error) {
+func (s *Service) look(ctx context.Context, by auth.Caller, op client.Operation, in Signing, hash string) (k client.Ticket, all []vault.Credential, f *fault.Error, err error) {
+	now := s.gate.Clock.Now()
 	err = s.gate.Store.Read(ctx, func(ctx context.Context, t Tx) error {
 		var err error
-		k, uv, f, err = s.begin(t, by, op, s.gate.Clock.Now()).admit(ctx, in, hash, false)
+		k, f, err = s.begin(t, by, op, now).admit(ctx, in, hash, false)
 		if f != nil || err != nil {
 			return err
 		}
 		all, err = t.ListPartyCredentials(ctx, by.Workspace, k.User, k.RPID)
 		return err
 	})
-	return k, uv, all, f, err
+	if f == nil && err == nil {
+		s.recent.keepCredentials(ownerOf(k), all, now)
+	}
+	return k, all, f, err
+}
+
+// remembered returns what look would, if this server remembers it and nothing in it is in the
+// way.
+func (s *Service) remembered(by auth.Caller, op client.Operation, in Signing, hash string) (k client.Ticket, all []vault.Credential, ok bool) {
+	k, ok = s.recent.ticket(in.Tap)
+	if !ok || k.Workspace != by.Workspace || s.begin(nil, by, op, s.gate.Clock.Now()).inTheWay(in, k, true, hash) != nil {
+		return client.Ticket{}, nil, false
+	}
+	all, ok = s.recent.credentialsOf(ownerOf(k), s.gate.Clock.Now())
+	return k, all, ok
 }
 
 // GetAssertion signs a user in at a website (authenticatorGetAssertion, CTAP 2.1 §6.2): it
@@ -169,52 +184,97 @@ func (s *Service) look(ctx context.Context, by auth.Caller, op client.Operation,
 // the tap stays good. The signature is answered only after the sign-in is in the record, and
 // spends the tap. The caller is the tap's client.
 func (s *Service) GetAssertion(ctx context.Context, by auth.Caller, in Signing) (webauthn.AuthenticationResponse, []vault.Credential, error) {
-	var none webauthn.AuthenticationResponse
 	options, err := webauthn.ParseRequest(in.Options)
 	if err != nil {
-		return none, nil, s.turnDown(ctx, by, client.Get, in, err)
+		return webauthn.AuthenticationResponse{}, nil, s.turnDown(ctx, by, client.Get, in, err)
 	}
-	k, uv, all, f, err := s.look(ctx, by, client.Get, in, options.Hash)
-	if err != nil {
-		return none, nil, err
-	}
-	var chosen vault.Credential
-	var fitting []vault.Credential
-	var made ctap.GetAssertionResponse
-	var opened ctap.Credential
-	data := webauthn.ClientData(webauthn.Get, options.Challenge, originOf(k))
-	if f == nil {
-		sum := sha256.Sum256(data)
-		request := options.Request(k.RPID, sum[:])
-		if chosen, fitting, err = choose(request, options, all, uv, in.Account); err == nil && chosen.ID != "" {
-			opened, made, err = s.sign(ctx, chosen, request, uv)
+	a := assertion{s: s, by: by, in: in, options: options}
+	done := false
+	if a.k, a.all, done = s.remembered(by, client.Get, in, options.Hash); done {
+		if done, err = a.prepare(ctx); done && err == nil {
+			done, err = a.write(ctx)
 		}
-		if err != nil {
-			if f, err = faultOf(err); err != nil {
-				return none, nil, err
+	}
+	if !done && err == nil {
+		if a.k, a.all, a.f, err = s.look(ctx, by, client.Get, in, options.Hash); err == nil {
+			if _, err = a.prepare(ctx); err == nil {
+				done, err = a.write(ctx)
 			}
 		}
+		if !done && err == nil { // deleted between the two
+			err = s.reject(ctx, by, client.Get, in, NotAllowed())
+		}
 	}
-	err = s.gate.Write(ctx, by, attemptOf(client.Get), func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
-		p := s.begin(t, by, client.Get, now)
-		if f != nil || chosen.ID == "" { // nothing is signed: the holder chooses, if nothing is in the way
-			return p.turnDown(ctx, in, options.Hash, f)
-		}
-		if no, err := p.take(ctx, in, k, options.Hash); no != nil || err != nil {
-			return no, err
-		}
-		return p.used(ctx, k, chosen)
-	})
 	if errors.Is(err, errTapTaken) {
 		err = s.reject(ctx, by, client.Get, in, client.NoTap())
 	}
+	switch {
+	case err != nil:
+		return webauthn.AuthenticationResponse{}, nil, err
+	case a.chosen.ID == "":
+		return webauthn.AuthenticationResponse{}, a.fitting, nil
+	}
+	return webauthn.NewAuthentication(options, a.opened, a.made, a.data, a.uv()), nil, nil
+}
+
+// assertion is one call of GetAssertion: what it depends on, as it was looked at or
+// remembered, and what was made of it.
+type assertion struct {
+	s       *Service
+	by      auth.Caller
+	in      Signing
+	options webauthn.RequestOptions
+
+	k   client.Ticket
+	all []vault.Credential
+	f   *fault.Error // what was in the way
+
+	chosen  vault.Credential
+	fitting []vault.Credential // of which the holder is to choose one
+	data    []byte
+	opened  ctap.Credential
+	made    ctap.GetAssertionResponse
+}
+
+func (a *assertion) uv() bool { return !a.in.Verification.IsEmpty() }
+
+// prepare signs, outside any transaction. It returns false if there is nothing to be signed.
+func (a *assertion) prepare(ctx context.Context) (bool, error) {
+	if a.f != nil {
+		return false, nil
+	}
+	a.data = webauthn.ClientData(webauthn.Get, a.options.Challenge, originOf(a.k))
+	sum := sha256.Sum256(a.data)
+	request := a.options.Request(a.k.RPID, sum[:])
+	var err error
+	if a.chosen, a.fitting, err = choose(request, a.options, a.all, a.uv(), a.in.Account); err == nil && a.chosen.ID != "" {
+		a.opened, a.made, err = a.s.sign(ctx, a.chosen, request, a.uv())
+	}
 	if err != nil {
-		return none, nil, err
+		a.f, err = faultOf(err)
 	}
-	if chosen.ID == "" {
-		return none, fitting, nil
+	return a.f == nil && a.chosen.ID != "", err
+}
+
+// write spends the tap, if all still is as it was, and writes what a signature leaves behind.
+// It returns false, with nothing done, if the credential is gone.
+func (a *assertion) write(ctx context.Context) (bool, error) {
+	err := a.s.gate.Write(ctx, a.by, attemptOf(client.Get), func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
+		p := a.s.begin(t, a.by, client.Get, now)
+		if a.f != nil || a.chosen.ID == "" { // nothing is signed: the holder chooses, if nothing is in the way
+			return p.turnDown(ctx, a.in, a.options.Hash, a.f)
+		}
+		if no, err := p.take(ctx, a.in, a.k, a.options.Hash); no != nil || err != nil {
+			return no, err
+		}
+		return nil, p.used(ctx, a.k, a.chosen)
+	})
+	a.s.recent.spent(a.in.Tap)
+	if errors.Is(err, errGone) {
+		a.s.recent.forget(a.k)
+		return false, nil
 	}
-	return webauthn.NewAuthentication(options, opened, made, data, uv), nil, nil
+	return true, err
 }
 
 // choose returns the credential that answers, or those of which the holder is to choose one.
@@ -252,25 +312,25 @@ func (s *Service) sign(ctx context.Context, c vault.Credential, r ctap.GetAssert
 	return opened, made, err
 }
 
+// errGone undoes an assertion whose credential was deleted since it was looked at.
+var errGone = errors.New("the credential is gone")
+
 // used writes what a signature leaves behind.
-func (p *pass) used(ctx context.Context, k client.Ticket, c vault.Credential) (*fault.Error, error) {
+func (p *pass) used(ctx context.Context, k client.Ticket, c vault.Credential) error {
 	there, err := p.t.UseCredential(ctx, p.by.Workspace, c.ID, k.SecurityKey, p.now)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !there { // deleted since it was looked at
-		return p.reject(ctx, NotAllowed())
+	if !there {
+		return errGone
 	}
 	if err := p.touch(ctx, k); err != nil {
-		return nil, err
+		return err
 	}
-	if err := p.t.CountLogin(ctx, p.by.Workspace, loginSuccess, p.now); err != nil {
-		return nil, err
+	if err := p.t.CountLogin(ctx, p.by.Workspace, loginSuccess, p.now); err != nil || !k.Auditable {
+		return err
 	}
-	if !k.Auditable {
-		return nil, nil
-	}
-	return nil, p.append(ctx, k, c)
+	return p.append(ctx, k, c)
 }
 
 // seenAgain is how long a user and a key count as seen after a use.
@@ -312,10 +372,11 @@ func (s *Service) MakeCredential(ctx context.Context, by auth.Caller, in Signing
 	if err != nil {
 		return none, s.turnDown(ctx, by, client.Create, in, err)
 	}
-	k, uv, all, f, err := s.look(ctx, by, client.Create, in, options.Hash)
+	k, all, f, err := s.look(ctx, by, client.Create, in, options.Hash)
 	if err != nil {
 		return none, err
 	}
+	uv := !in.Verification.IsEmpty()
 	var row vault.Credential
 	var made ctap.MakeCredentialResponse
 	var fresh ctap.Credential
@@ -341,6 +402,7 @@ func (s *Service) MakeCredential(ctx context.Context, by auth.Caller, in Signing
 		}
 		return p.keep(ctx, in, k, row, func(all []vault.Credential) error { return mayMake(request, options, all, uv) })
 	})
+	s.recent.forget(k)
 	if errors.Is(err, errTapTaken) {
 		err = s.reject(ctx, by, client.Create, in, client.NoTap())
 	}

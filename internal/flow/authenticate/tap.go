@@ -77,7 +77,7 @@ func (s *Service) Tap(ctx context.Context, by auth.Caller, r TapRequest) (client
 	if err != nil {
 		return client.Tap{}, err
 	}
-	var out client.Tap
+	var out client.Ticket
 	attempt := attemptOf(r.Operation)
 	attempt.RPID = rpID
 	err = s.gate.Write(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
@@ -97,24 +97,30 @@ func (s *Service) Tap(ctx context.Context, by auth.Caller, r TapRequest) (client
 		if !ok {
 			return fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: "card.number", Message: "is no card's number in the form that this client's readers have"}), nil
 		}
-		out = client.Tap{
+		out = client.Ticket{Tap: client.Tap{
 			ID: id.New[id.KindTouch](now), Workspace: by.Workspace, Client: by.Client, CardDigest: securitykey.CardDigest(keys.CardKey, number), Operation: r.Operation,
 			Origin: r.Origin.Origin, TopOrigin: r.Origin.TopOrigin, CrossOrigin: r.Origin.CrossOrigin, RPID: rpID, OptionsHash: r.OptionsHash,
 			Needs: client.NeedsPIN, Stamp: client.Stamp{Client: c.Revision}, CreatedAt: now, ExpiresAt: now.Add(client.TapLife),
-		}
+		}}
 		if f, err := p.tap(ctx, &out, c); f != nil || err != nil {
 			return f, err
 		}
 		if err := t.TouchClient(ctx, by.Workspace, by.Client, by.IP, by.Agent, now); err != nil {
 			return nil, err
 		}
-		return nil, t.InsertTap(ctx, out)
+		return nil, t.InsertTap(ctx, out.Tap)
 	})
-	return out, err
+	if err != nil {
+		return client.Tap{}, err
+	}
+	if out.SecurityKey != "" && r.Operation == client.Get {
+		s.recent.keepTicket(out)
+	}
+	return out.Tap, nil
 }
 
 // tap finds whose card it is, and what that needs.
-func (p *pass) tap(ctx context.Context, out *client.Tap, c client.Client) (*fault.Error, error) {
+func (p *pass) tap(ctx context.Context, out *client.Ticket, c client.Client) (*fault.Error, error) {
 	k, known, err := p.t.FindSecurityKeyByCard(ctx, p.by.Workspace, out.CardDigest)
 	if err != nil {
 		return nil, err
@@ -127,7 +133,7 @@ func (p *pass) tap(ctx context.Context, out *client.Tap, c client.Client) (*faul
 	if f, err := p.pressure(ctx, unknownCards, unknown); f != nil || err != nil {
 		return f, err
 	}
-	revision, err := p.t.FindUserRevision(ctx, p.by.Workspace, k.User)
+	holder, err := p.t.FindTapHolder(ctx, p.by.Workspace, k.User)
 	if err != nil || !known {
 		return nil, err
 	}
@@ -138,7 +144,9 @@ func (p *pass) tap(ctx context.Context, out *client.Tap, c client.Client) (*faul
 	if f, err := p.ask(ctx, Question{User: k.User, SecurityKey: k.ID, Kind: k.Kind, RPID: out.RPID}); f != nil || err != nil {
 		return f, err
 	}
-	out.SecurityKey, out.User, out.Stamp.Key, out.Stamp.User = k.ID, k.User, k.Revision, revision
+	out.SecurityKey, out.User, out.Stamp.Key, out.Stamp.User = k.ID, k.User, k.Revision, holder.Revision
+	out.Now, out.Active, out.KeyName, out.UserName, out.KeySeen = out.Stamp, true, k.Name, k.Holder.Name, k.LastActivityAt
+	out.Auditable, out.UserSeen = holder.Auditable, holder.SeenAt
 	if k.Verification == securitykey.Pinless && c.PinlessAllowed {
 		out.Needs = client.NeedsNone
 	}

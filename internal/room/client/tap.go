@@ -114,10 +114,11 @@ func VerificationDigest(token string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Fits says whether the verification is good for a ticket that stands: that of another client,
-// key or relying party is not, nor one from before something changed.
-func (v Verification) Fits(t Ticket) bool {
-	return v.Client == t.Client && v.SecurityKey == t.SecurityKey && v.RPID == t.RPID && v.Stamp == t.Now
+// TapHolder is what a tap keeps of its holder.
+type TapHolder struct {
+	Revision  int64
+	Auditable bool
+	SeenAt    time.Time
 }
 
 // TapTx is the storage of taps and verifications.
@@ -130,16 +131,16 @@ type TapTx interface {
 	// that is not so any more, because the ticket does not stand.
 	SpendTicket(ctx context.Context, k Ticket, now time.Time) (bool, error)
 	InsertVerification(ctx context.Context, v Verification) error
-	FindVerification(ctx context.Context, w id.Workspace, digest string, now time.Time) (Verification, bool, error)
-	// UseVerification returns a verification that is good at now and begins its idle time
-	// anew; false if there is none.
-	UseVerification(ctx context.Context, w id.Workspace, digest string, now time.Time) (Verification, bool, error)
+	// UseVerification begins the idle time of a verification anew; false if there is none that
+	// is good at now for the ticket: one of another client, key or relying party is not, nor one
+	// from before something changed.
+	UseVerification(ctx context.Context, k Ticket, digest string, now time.Time) (bool, error)
 	// TouchClient notes that a client was seen, once a minute.
 	TouchClient(ctx context.Context, w id.Workspace, c id.Client, ip, agent string, now time.Time) error
 	// CountSecurityKeyUse counts a use of a key whose last one is not long ago.
 	CountSecurityKeyUse(ctx context.Context, w id.Workspace, k id.SecurityKey) error
-	// FindUserRevision returns the revision of a user, 0 if there is none.
-	FindUserRevision(ctx context.Context, w id.Workspace, u id.User) (int64, error)
+	// FindTapHolder returns what a tap keeps of its holder, the zero value if there is none.
+	FindTapHolder(ctx context.Context, w id.Workspace, u id.User) (TapHolder, error)
 	// TouchUser notes that a user did something now.
 	TouchUser(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
 	// CountLogin counts a sign-in of an outcome, for statistics.

@@ -139,8 +139,8 @@ func credentialsAreListed(t *testing.T, d Database) {
 				t.Errorf("UserThere(%s) = %v, %v", u, there, err)
 			}
 		}
-		if n, err := tx.FindUserRevision(ctx, w, ada.ID); n != ada.Revision || err != nil {
-			t.Errorf("FindUserRevision() = %d, %v, want %d", n, err, ada.Revision)
+		if h, err := tx.FindTapHolder(ctx, w, ada.ID); h.Revision != ada.Revision || h.Auditable != ada.Auditable || !h.SeenAt.Equal(ada.LastActivityAt) || err != nil {
+			t.Errorf("FindTapHolder() = %+v, %v, want that of %+v", h, err, ada)
 		}
 		return nil
 	})

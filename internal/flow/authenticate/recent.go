@@ -1,0 +1,92 @@
+package authenticate
+
+import (
+	"sync"
+	"time"
+
+	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/room/client"
+	"github.com/keyhold/keyhold/internal/room/vault"
+)
+
+// recent remembers what an operation is prepared from: the tickets of taps at this server, and
+// the credentials that people have at a website. It saves reading them again and decides
+// nothing: whatever is signed is spent in a transaction that asks whether all still is as it
+// was, and whatever is refused is refused by what the database says. Credentials are sealed
+// here as there.
+type recent struct {
+	mu          sync.Mutex
+	tickets     map[id.Touch]client.Ticket // guarded by mu
+	credentials map[owner]held             // guarded by mu
+}
+
+// owner is somebody at a website.
+type owner struct {
+	workspace id.Workspace
+	user      id.User
+	rpID      string
+}
+
+type held struct {
+	all   []vault.Credential
+	until time.Time
+}
+
+// recentLife is how long credentials are remembered, and recentMost how many of each kind are.
+const (
+	recentLife = 10 * time.Second
+	recentMost = 4096
+)
+
+func newRecent() *recent {
+	return &recent{tickets: map[id.Touch]client.Ticket{}, credentials: map[owner]held{}}
+}
+
+func (r *recent) keepTicket(k client.Ticket) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.tickets) >= recentMost {
+		clear(r.tickets)
+	}
+	r.tickets[k.ID] = k
+}
+
+func (r *recent) ticket(t id.Touch) (client.Ticket, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k, ok := r.tickets[t]
+	return k, ok
+}
+
+func (r *recent) keepCredentials(o owner, all []vault.Credential, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.credentials) >= recentMost {
+		clear(r.credentials)
+	}
+	r.credentials[o] = held{all, now.Add(recentLife)}
+}
+
+func (r *recent) credentialsOf(o owner, now time.Time) ([]vault.Credential, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h, ok := r.credentials[o]
+	return h.all, ok && now.Before(h.until)
+}
+
+// forget drops what is remembered of a tap, and of whom it was for.
+func (r *recent) forget(k client.Ticket) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.tickets, k.ID)
+	delete(r.credentials, ownerOf(k))
+}
+
+// spent drops a tap.
+func (r *recent) spent(t id.Touch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.tickets, t)
+}
+
+func ownerOf(k client.Ticket) owner { return owner{k.Workspace, k.User, k.RPID} }
