@@ -52,8 +52,7 @@ func TestCredentialPages(t *testing.T) {
 	lacks := fault.Forbidden("beyond_your_permissions", "This user holds permissions that you lack, so this is not yours to do.")
 	typed := url.Values{"confirm": {"Shop.Example"}}
 	goldenPages(t, []goldenPage{
-		{"user_credentials", tab, nil, (*world).logins2, http.StatusOK},
-		{"user_credentials_none", tab, nil, nil, http.StatusOK},
+		{"user_credentials_some", tab, nil, (*world).logins2, http.StatusOK},
 		{"user_credentials_reader", tab, nil, func(w *world) { w.logins2(); w.standing = auth.Permissions{auth.UsersRead, auth.SecurityKeysRead} }, http.StatusOK},
 		{"credential_delete", gone, nil, (*world).logins2, http.StatusOK},
 		{"credential_delete_untyped", gone, url.Values{"confirm": {"shop"}}, (*world).logins2, http.StatusUnprocessableEntity},
