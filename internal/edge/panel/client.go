@@ -192,7 +192,7 @@ func (p *Panel) client(w http.ResponseWriter, r *http.Request, v visit) error {
 		return err
 	}
 	view := clientView{
-		Shell: p.clientShell(v, c, ""), Row: v.clientRow(c), Refresh: v.path, Acts: v.clientActs(c), Hint: v.clientHint(c), Recorded: v.can(auth.ActivitiesRead),
+		Shell: p.clientShell(v, c, ""), Row: v.clientRow(c), Refresh: v.path, Acts: v.clientActs(c), Hint: clientHint(c), Recorded: v.can(auth.ActivitiesRead),
 		On: "/activities?" + url.Values{"target": {string(c.ID)}}.Encode(), By: "/activities?" + url.Values{"actor": {string(c.ID)}}.Encode(),
 		Columns: activityColumns(false), Empty: empty{Icon: "history", Title: textActivitiesNone, Text: textClientActivitiesNone},
 	}
@@ -208,16 +208,12 @@ func (p *Panel) client(w http.ResponseWriter, r *http.Request, v visit) error {
 }
 
 // clientHint says what a client waits for, or that it is over.
-func (v visit) clientHint(c client.Client) keyHint {
+func clientHint(c client.Client) keyHint {
 	switch c.State {
 	case client.Revoked:
 		return keyHint{Tone: "danger", Icon: "ban", Title: textClientRevoked, Text: textClientRevokedText}
 	case client.Pending:
-		h := keyHint{Tone: "info", Icon: "hourglass", Title: textClientWaits, Text: textClientWaitsText}
-		if v.can(auth.ClientsWrite) {
-			h.Action, h.Path = textClientApprove, clientPath(c.ID)+"/approve"
-		}
-		return h
+		return keyHint{Tone: "info", Icon: "hourglass", Title: textClientWaits, Text: textClientWaitsText}
 	case client.Approved:
 	}
 	return keyHint{}

@@ -108,12 +108,12 @@ func (p *Panel) approveClient(w http.ResponseWriter, r *http.Request, v visit) e
 	path := clientPath(c.ID)
 	return p.perform(w, r, &act{
 		view: actView{
-			Shell: p.clientShell(v, c, textClientApprove), Heading: approveClientText(c.Name), Lead: textApproveLead, Points: []string{textApproveAsk, textApprovePrint},
+			Shell: p.clientShell(v, c, textClientApprove), Heading: approveClientText(c.Name), Lead: textApproveLead, Points: []string{textApproveAsk, textApproveID},
 			Facts: []detail{
 				{Label: textColumnKind, Value: clientKind(c.Kind).Name},
 				{Label: textClientEnrolled, Time: v.moment(c.CreatedAt), Help: fromText(c.CreatedIP)},
 				{Label: textActivityAgent, Value: c.Agent},
-				{Label: textClientThumbprint, Value: c.Thumbprint, Code: true, Wide: true},
+				{Label: textAPIKeyID, Value: string(c.ID), Code: true, Wide: true},
 			},
 			Action: path + "/approve", Button: textClientApprove, Cancel: path,
 		},

@@ -21,10 +21,12 @@ type codesView struct {
 	Once    string
 	Summary summary
 	Lives   selectFilter
-	Uses    field
-	Columns []column
-	Rows    []codeRow
-	Empty   empty
+	// LifeError is what is wrong with how long it is good.
+	LifeError string
+	Uses      field
+	Columns   []column
+	Rows      []codeRow
+	Empty     empty
 }
 
 // codeRow is an enrolment code that is good.
@@ -75,6 +77,7 @@ func (p *Panel) showCodes(w http.ResponseWriter, r *http.Request, v visit, form 
 	texts := map[string]string{}
 	if f != nil {
 		view.Summary, texts = wrong(f, "minutes", "uses")
+		view.LifeError = texts["minutes"]
 	}
 	for _, minutes := range codeLives() {
 		value := strconv.Itoa(minutes)

@@ -29,7 +29,7 @@ const (
 	textClientRevokedAt      = "Revoked"
 	textClientFormat         = "Reader format"
 	textClientThumbprint     = "Key thumbprint"
-	textClientThumbprintHelp = "Of the key that the program made for itself. The program shows it too."
+	textClientThumbprintHelp = "Of the key that the program made for itself. It never changes."
 	textClientRecent         = "Recent activities"
 	textClientActivitiesNone = "What is done with this client will be listed here."
 	textClientActsOn         = "All on this client"
@@ -41,9 +41,9 @@ const (
 	textClientRevoked     = "This client was revoked"
 	textClientRevokedText = "Whatever it asks for is refused, for good. Its program can enrol again with a new key. It stays in the list until you remove it."
 
-	textApproveLead  = "From then on it may ask security keys for what websites want to know."
-	textApproveAsk   = "Anybody who has the Clients key can ask to be enrolled, under any name. Make sure that it is the computer that you think it is."
-	textApprovePrint = "Compare the thumbprint with the one that the program shows at that computer."
+	textApproveLead = "From then on it may ask security keys for what websites want to know."
+	textApproveAsk  = "Anybody who has the Clients key can ask to be enrolled, under any name. Make sure that it is the computer that you think it is."
+	textApproveID   = "Compare the ID with the one that the program shows at that computer."
 
 	textRevokeAtOnce = "Whatever it asks for is refused as soon as this is done. Nobody signs in with a card at that computer any more."
 	textRevokeTaps   = "Cards that were just tapped there, and PINs that were just entered, count no more."
