@@ -188,7 +188,7 @@ const (
 	textHeldActivated       = "activated"
 	textUserTabCredentials  = "Credentials"
 	textCredentialsNone     = "No credentials yet"
-	textCredentialsNoneText = "A credential is an account at a website. They will be listed here once people register at websites with their cards and phones."
+	textCredentialsNoneText = "A credential is a passkey for an account at a website. They will be listed here once this user registers at websites with a card."
 )
 
 // The texts of temporary access passes.
