@@ -211,7 +211,7 @@ test('a card without a PIN says that nobody was verified, and the judge believes
   const refused = await tap('sign-in', site.origin, required, { number: pinlessCard })
   assert.equal(refused.code, 1)
   assert.equal(refused.answer, null)
-  assert.match(refused.errors, /it wants verification, and this key works without/)
+  assert.match(refused.errors, /403 not_allowed_error, the website gets NotAllowedError/)
   await signIn(site, { credential: registrationInfo.credential, user: options.user.id })
 })
 

@@ -444,8 +444,8 @@ func TestAuthenticator_pinless(t *testing.T) {
 	// A website that wants to know who it is does not get less.
 	shop.Config.AuthenticatorSelection.UserVerification = protocol.VerificationRequired
 	tapped, o = needs()
-	if got := d.end(signing{d.program, tapped.Tap, "", o}); got != "constraint_error" {
-		t.Errorf("a sign-in that requires verification: %q, want constraint_error", got)
+	if got := d.end(signing{d.program, tapped.Tap, "", o}); got != "not_allowed_error" {
+		t.Errorf("a sign-in that requires verification: %q, want not_allowed_error", got)
 	}
 	if got := codeOf(t, d.register(newStrict(t), number, "")); got != "constraint_error" {
 		t.Errorf("a registration that requires verification: %q, want constraint_error", got)

@@ -281,7 +281,7 @@ func (a *assertion) write(ctx context.Context) (bool, error) {
 // If the website names credentials, the one that was used last answers.
 func choose(r ctap.GetAssertionRequest, o webauthn.RequestOptions, all []vault.Credential, uv bool, account []byte) (vault.Credential, []vault.Credential, error) {
 	if o.Verification == webauthn.VerificationRequired && !uv {
-		return vault.Credential{}, nil, ctap.Refuse(ctap.UnsupportedOption, "it wants verification, and this key works without")
+		return vault.Credential{}, nil, ctap.RefuseAs(ctap.NotAllowedError, ctap.UnsupportedOption, "it wants verification, and this key works without")
 	}
 	var fit []vault.Credential
 	for _, c := range all {

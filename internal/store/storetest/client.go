@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
@@ -66,8 +64,8 @@ func clientsComeBack(t *testing.T, d Database) {
 	})
 	Read(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
 		got, found, err := tx.FindClient(ctx, w, c.ID)
-		if diff := cmp.Diff(c, got); diff != "" || !found || err != nil {
-			t.Errorf("FindClient() (-want +got):\n%s %v %v", diff, found, err)
+		if same(t, "the client", got, c); !found || err != nil {
+			t.Errorf("FindClient() = %v, %v", found, err)
 		}
 		if got, found, err := tx.FindClientByKey(ctx, w, c.Thumbprint); got.ID != c.ID || !found || err != nil {
 			t.Errorf("FindClientByKey() = %+v, %v, %v", got, found, err)
@@ -209,9 +207,7 @@ func enrolmentCodes(t *testing.T, d Database) {
 		})
 		return out
 	}
-	if diff := cmp.Diff([]client.Code{c}, listed()); diff != "" {
-		t.Errorf("ListEnrolmentCodes() (-want +got):\n%s", diff)
-	}
+	same(t, "the list of enrolment codes", listed(), []client.Code{c})
 	if !spend(w, "digest", Start()) || !spend(w, "digest", Start()) || spend(w, "digest", Start()) || len(listed()) != 0 {
 		t.Error("a code of two uses is not spent twice")
 	}

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/room/client"
@@ -46,8 +44,8 @@ func tickets(t *testing.T, d Database) {
 	insertTap(t, d, p)
 	got, found := findTicket(t, d, w, p.ID)
 	want := client.Ticket{Tap: p, Now: client.Stamp{Key: 1, User: ada.Revision, Client: 1}, Active: true, KeyName: "Badge", UserName: ada.Name(), Auditable: ada.Auditable, KeySeen: k.LastActivityAt, UserSeen: ada.LastActivityAt}
-	if diff := cmp.Diff(want, got); diff != "" || !found {
-		t.Errorf("FindTicket() (-want +got):\n%s", diff)
+	if same(t, "the ticket", got, want); !found {
+		t.Error("the tap is not found")
 	}
 	if _, found := findTicket(t, d, other, p.ID); found {
 		t.Error("another workspace finds the tap")
@@ -81,34 +79,12 @@ func tickets(t *testing.T, d Database) {
 			t.Errorf("the tap stands after a change of %s", name)
 		}
 	}
-	spend := func(k client.Ticket, at time.Time) (ok bool) {
-		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
-			ok, err = tx.SpendTicket(ctx, k, at)
-			return err
-		})
-		return ok
-	}
 	fresh := newTap(by, k)
 	before, _ := findTicket(t, d, w, p.ID)
 	fresh.Stamp = before.Now
 	insertTap(t, d, fresh)
 	ticket, _ := findTicket(t, d, w, fresh.ID)
-	for _, c := range []struct{ name, change, back string }{
-		{"its key is suspended", `UPDATE securitykey SET shown = 'suspended' WHERE workspace = $1`, `UPDATE securitykey SET shown = 'active' WHERE workspace = $1`},
-		{"its key moved", `UPDATE securitykey SET revision = revision + 1 WHERE workspace = $1`, `UPDATE securitykey SET revision = revision - 1 WHERE workspace = $1`},
-		{"its holder is suspended", `UPDATE directory_user SET suspended_at = 1 WHERE workspace = $1`, `UPDATE directory_user SET suspended_at = 0 WHERE workspace = $1`},
-		{"its holder moved", `UPDATE directory_user SET revision = revision + 1 WHERE workspace = $1`, `UPDATE directory_user SET revision = revision - 1 WHERE workspace = $1`},
-		{"its client moved", `UPDATE client SET revision = revision + 1 WHERE workspace = $1`, `UPDATE client SET revision = revision - 1 WHERE workspace = $1`},
-	} {
-		Exec(t, d, c.change, string(w))
-		if spend(ticket, Start()) {
-			t.Errorf("the ticket is spent though %s", c.name)
-		}
-		Exec(t, d, c.back, string(w))
-	}
-	if spend(ticket, fresh.ExpiresAt) || !spend(ticket, Start()) || spend(ticket, Start()) {
-		t.Error("a ticket is not spent once, in its time")
-	}
+	ticketsOnce(t, d, ticket)
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.CountSecurityKeyUse(ctx, w, k.ID) })
 	if n := Count(t, d, `SELECT total FROM securitykey WHERE id = $1`, string(k.ID)); n != 1 {
 		t.Errorf("%d uses of the key, want 1", n)
@@ -121,6 +97,34 @@ func tickets(t *testing.T, d Database) {
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.DeleteSecurityKey(ctx, w, k.ID, Start()) })
 	if got, found := findTicket(t, d, w, p.ID); !found || got.Active {
 		t.Errorf("the ticket of a key that is gone is %+v, %v", got, found)
+	}
+}
+
+// ticketsOnce spends a ticket that stands: only while it does, and once.
+func ticketsOnce(t *testing.T, d Database, ticket client.Ticket) {
+	t.Helper()
+	spend := func(k client.Ticket, at time.Time) (ok bool) {
+		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
+			ok, err = tx.SpendTicket(ctx, k, at)
+			return err
+		})
+		return ok
+	}
+	for _, c := range []struct{ name, change, back string }{
+		{"its key is suspended", `UPDATE securitykey SET shown = 'suspended' WHERE workspace = $1`, `UPDATE securitykey SET shown = 'active' WHERE workspace = $1`},
+		{"its key moved", `UPDATE securitykey SET revision = revision + 1 WHERE workspace = $1`, `UPDATE securitykey SET revision = revision - 1 WHERE workspace = $1`},
+		{"its holder is suspended", `UPDATE directory_user SET suspended_at = 1 WHERE workspace = $1`, `UPDATE directory_user SET suspended_at = 0 WHERE workspace = $1`},
+		{"its holder moved", `UPDATE directory_user SET revision = revision + 1 WHERE workspace = $1`, `UPDATE directory_user SET revision = revision - 1 WHERE workspace = $1`},
+		{"its client moved", `UPDATE client SET revision = revision + 1 WHERE workspace = $1`, `UPDATE client SET revision = revision - 1 WHERE workspace = $1`},
+	} {
+		Exec(t, d, c.change, string(ticket.Workspace))
+		if spend(ticket, Start()) {
+			t.Errorf("the ticket is spent though %s", c.name)
+		}
+		Exec(t, d, c.back, string(ticket.Workspace))
+	}
+	if spend(ticket, ticket.ExpiresAt) || !spend(ticket, Start()) || spend(ticket, Start()) {
+		t.Error("a ticket is not spent once, in its time")
 	}
 }
 

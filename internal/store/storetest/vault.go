@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/keyhold/keyhold/internal/base/ctap"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/page"
@@ -65,13 +63,13 @@ func credentialsComeBack(t *testing.T, d Database) {
 	c.LastUsedAt, c.LastKey, c.Uses = Start().Add(time.Hour), k.ID, 1
 	Read(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
 		plain, err := tx.ListPartyCredentials(ctx, w, ada.ID, "shop.example")
-		if diff := cmp.Diff([]vault.Credential{c}, plain); diff != "" || err != nil {
-			t.Errorf("ListPartyCredentials() (-want +got):\n%s %v", diff, err)
+		if same(t, "the list of credentials", plain, []vault.Credential{c}); err != nil {
+			t.Errorf("ListPartyCredentials(): %v", err)
 		}
 		got, found, err := tx.FindCredential(ctx, w, c.ID)
 		c.Holder, c.LastKeyName = vault.Holder{Name: ada.Name(), Email: ada.Email}, "Badge"
-		if diff := cmp.Diff(c, got); diff != "" || !found || err != nil {
-			t.Errorf("FindCredential() (-want +got):\n%s %v", diff, err)
+		if same(t, "the credential", got, c); !found || err != nil {
+			t.Errorf("FindCredential() = %v, %v", found, err)
 		}
 		if _, found, err := tx.FindCredential(ctx, other, c.ID); found || err != nil {
 			t.Errorf("another workspace finds the credential: %v", err)
