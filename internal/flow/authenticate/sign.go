@@ -36,7 +36,7 @@ func (p *pass) admit(ctx context.Context, in Signing, hash string, spend bool) (
 		return k, false, nil, err
 	}
 	if found && k.Client == p.by.Client {
-		p.about(k.SecurityKey, k.KeyName, k.User, k.RPID)
+		p.about(k.SecurityKey, k.KeyName, k.User, k.CardDigest, k.RPID)
 	}
 	if uv, f, err = p.isGood(ctx, in, k, found, hash, spend); f != nil && err == nil && spend {
 		f, err = p.reject(ctx, f)
@@ -105,7 +105,7 @@ func (s *Service) reject(ctx context.Context, by auth.Caller, op client.Operatio
 			return nil, err
 		}
 		if found && k.Client == by.Client {
-			p.about(k.SecurityKey, k.KeyName, k.User, k.RPID)
+			p.about(k.SecurityKey, k.KeyName, k.User, k.CardDigest, k.RPID)
 		}
 		return p.reject(ctx, f)
 	})
