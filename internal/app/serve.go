@@ -90,7 +90,8 @@ func (a *App) Handler(version string) (http.Handler, error) {
 	}
 	panel.New(panel.Config{
 		Kit: k, Assets: files, Cursors: cursors, Directory: a.Directory, Leave: a.Leave, SignIn: a.SignIn, Join: a.Join, APIKeys: a.APIKeys,
-		SecurityKeys: a.SecurityKeys, Bind: a.Bind, DigitalKeys: a.DigitalKeys, Locks: a.Locks, Signals: a.signals, Record: a.Record, Overview: a.Overview,
+		SecurityKeys: a.SecurityKeys, Bind: a.Bind, DigitalKeys: a.DigitalKeys, Locks: a.Locks, Clients: a.Clients, Vault: a.Vault, Signals: a.signals,
+		Record: a.Record, Overview: a.Overview,
 	}).Register(mux)
 	authenticator.Register(mux, authenticator.Config{Keys: a.APIKeys, Clients: a.Clients, Authenticate: a.Authenticate, PublicURL: a.config.PublicURL})
 	sharedmobile.Register(mux, a.APIKeys)

@@ -175,8 +175,8 @@ func TestEnrolmentCodes_areShownOnceAndWithdrawn(t *testing.T) {
 		`{"minutes":9}`: "minutes", `{"minutes":-1}`: "minutes", `{"minutes":43201}`: "minutes", `{"minutes":9000000000000000000}`: "minutes", `{"uses":1001}`: "uses", `{"uses":-1}`: "uses",
 		`{"code":"AAAA"}`: "code",
 	} {
-		if a := s.call(s.token, "POST", codesPath, body); a.status != http.StatusUnprocessableEntity || !slices.Equal(a.fields(), []string{want}) {
-			t.Errorf("%s = %d %v, want 422 for %s", body, a.status, a.fields(), want)
+		if no := s.call(s.token, "POST", codesPath, body); no.status != http.StatusUnprocessableEntity || !slices.Equal(no.fields(), []string{want}) {
+			t.Errorf("%s = %d %v, want 422 for %s", body, no.status, no.fields(), want)
 		}
 	}
 	path := codesPath + "/" + fmt.Sprint(a.body["id"])

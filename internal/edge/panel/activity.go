@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -29,9 +30,14 @@ type activityRow struct {
 	TargetPath string
 	Key        string // "" if no security key was used, or it is the target
 	KeyPath    string // "" if there is no page of it
-	Outcome    badge
-	Reason     string
-	IP         string
+	// Computer is the client through which it was done, "" for none or if it is the target.
+	Computer     string
+	ComputerPath string
+	RP           string // on a user's page only, as Account
+	Account      string
+	Outcome      badge
+	Reason       string
+	IP           string
 }
 
 // activitiesView is the page Activities.
@@ -158,8 +164,14 @@ func (p *Panel) showActivities(w http.ResponseWriter, r *http.Request, v visit, 
 	if err != nil {
 		return err
 	}
+	called, err := p.namesIn(r.Context(), v, false, found.Items...)
+	if err != nil {
+		return err
+	}
 	for _, e := range found.Items {
-		out.Rows = append(out.Rows, newTargetedRow(v, e))
+		row := newTargetedRow(v, e)
+		called.put(&row, e)
+		out.Rows = append(out.Rows, row)
 	}
 	if out.Pages, err = p.pager(r.Context(), v, l, found.Next); err != nil {
 		return err
@@ -286,6 +298,13 @@ func (p *Panel) fillChips(r *http.Request, v visit, l list, out *activitiesView)
 				c.Value = found.Key.Name + ", " + found.Key.Holder.Name
 			}
 		}
+		called, err := p.calledBy(r.Context(), v, value)
+		if err != nil {
+			return err
+		}
+		if called != "" {
+			c.Value = called
+		}
 		out.Chips = append(out.Chips, c)
 	}
 	return nil
@@ -339,6 +358,9 @@ func bareActivityRow(v visit, e activity.Event) activityRow {
 			row.KeyPath = securityKeyPath(e.SecurityKey)
 		}
 	}
+	if e.Client != "" && e.Target.Type != "client" && e.Actor.Type != "client" {
+		row.Computer = string(e.Client)
+	}
 	return row
 }
 
@@ -367,6 +389,9 @@ func partyPath(v visit, p activity.Party) string {
 	if lock, ok := id.Parse[id.KindLock](p.ID); ok && v.can(auth.LocksRead) {
 		return lockPath(lock)
 	}
+	if c, ok := id.Parse[id.KindClient](p.ID); ok && v.can(auth.ClientsRead) {
+		return clientPath(c)
+	}
 	return ""
 }
 
@@ -378,6 +403,8 @@ func actorText(v visit, e activity.Event) (name, path string) {
 		name = textErased
 	case e.Actor.Type == string(auth.APIKey):
 		name = "API key “" + e.Actor.Name + "”"
+	case e.Actor.Type == string(auth.Client):
+		name = "client “" + cmp.Or(e.Actor.Name, e.Actor.ID) + "”"
 	case e.Actor.Type == string(auth.Anonymous):
 		name = textNobody
 	case e.Actor.Type == string(auth.System) && e.Actor.Name == "":
@@ -391,6 +418,9 @@ func actorText(v visit, e activity.Event) (name, path string) {
 // targetText says what was acted on and where its page is.
 func targetText(v visit, e activity.Event) (name, path string) {
 	path = partyPath(v, e.Target)
+	if e.Target.Type == "credential" && e.User != "" && v.can(auth.UsersRead) && v.can(auth.SecurityKeysRead) {
+		path = credentialsPath(e.User)
+	}
 	if e.TargetErased && e.Target.ID != "" {
 		return textErased, path
 	}

@@ -39,7 +39,12 @@ func (p *Panel) activity(w http.ResponseWriter, r *http.Request, v visit) error 
 	if err != nil {
 		return err
 	}
+	called, err := p.namesIn(r.Context(), v, false, e)
+	if err != nil {
+		return err
+	}
 	row := newTargetedRow(v, e)
+	called.put(&row, e)
 	view := activityView{
 		Shell:   p.shell(v, row.What, crumb{Name: textNavReports}, crumb{Name: textRecordTitle, Path: "/activities"}),
 		Heading: row.What, Outcome: row.Outcome, Reason: row.Reason, When: row.When, Details: activityDetails(v, e, row),
@@ -83,6 +88,7 @@ func activityDetails(v visit, e activity.Event, row activityRow) []activityDetai
 		{Label: textColumnTarget, Value: row.Target, Path: row.TargetPath},
 		concerned,
 		key,
+		{Label: textColumnComputer, Value: row.Computer, Path: row.ComputerPath},
 		{Label: textActivityDetail, Value: detailText(e.Action, e.Detail)},
 		{Label: textActivityReason, Value: row.Reason},
 		{Label: textActivityCount, Value: times},

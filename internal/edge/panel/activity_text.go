@@ -124,6 +124,9 @@ func actionTextMore(action string) (done, tried string) {
 	if done, tried = doorActionText(action); done != action {
 		return done, tried
 	}
+	if done, tried = clientActionText(action); done != action {
+		return done, tried
+	}
 	return apiKeyActionText(action)
 }
 
@@ -137,7 +140,7 @@ func actionsOffered() []string {
 		"api_key.create", "api_key.update", "api_key.reset", "api_key.end_overlap", "api_key.disable", "api_key.enable", "api_key.delete", "api_key.report_leaked",
 		"api_key.expiring", "api_key.use", "workspace.create", "workspace.update", "workspace.suspend", "workspace.activate",
 		"activity.export", "activity.checkpoint",
-	}, securityKeyActionsOffered(), doorActionsOffered())
+	}, securityKeyActionsOffered(), clientActionsOffered(), doorActionsOffered())
 }
 
 const (
@@ -260,6 +263,8 @@ func detailText(action, detail string) string {
 		return securityKeyDetailText(detail)
 	case strings.HasPrefix(action, "digital_key."), strings.HasPrefix(action, "lock."):
 		return doorDetailText(action, detail)
+	case strings.HasPrefix(action, "client."):
+		return clientDetailText(action, detail)
 	case strings.HasPrefix(action, "api_key."):
 		return apiKeyDetailText(action, detail)
 	}
@@ -305,12 +310,19 @@ func reasonText(code string) string {
 	if text := securityKeyReasonText(code); text != "" {
 		return text
 	}
+	if text := clientReasonText(code); text != "" {
+		return text
+	}
 	return strings.ReplaceAll(code, "_", " ")
 }
 
 // isNews says whether others want to hear of an act at once: of changes, not of
 // comings and goings.
 func isNews(action string) bool {
+	switch action {
+	case "credential.register", "credential.use", "client.use", "security_key.pin_try":
+		return false
+	}
 	return !strings.HasPrefix(action, "session.") && !strings.HasPrefix(action, "activity.")
 }
 

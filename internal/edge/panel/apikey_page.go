@@ -71,7 +71,7 @@ func (p *Panel) apiKey(w http.ResponseWriter, r *http.Request, v visit) error {
 		err = p.fillMade(r, v, k, &view)
 	case tabActivities:
 		if err := p.fillKeyActivities(r, v, k, &view); err != nil {
-			return restartTab(w, r, err)
+			return restartTab(w, r, tabActivities, err)
 		}
 	default:
 		view.Tab, view.Details = tabDetails, v.apiKeyDetails(k)

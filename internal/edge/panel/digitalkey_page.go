@@ -97,7 +97,7 @@ func (p *Panel) digitalKey(w http.ResponseWriter, r *http.Request, v visit) erro
 		}
 	case tabActivities:
 		if err := p.fillDigitalKeyActivities(r, v, k, &view); err != nil {
-			return restartTab(w, r, err)
+			return restartTab(w, r, tabActivities, err)
 		}
 	default:
 		view.Details = v.digitalKeyDetails(found)

@@ -42,9 +42,11 @@ type userView struct {
 	Groups     []groupRow
 	Joinable   []choice
 	Activities []activityRow
-	Columns    []column
-	Empty      empty
-	Pages      pager
+	// Credentials are the passkeys that the user has at websites.
+	Credentials []credentialRow
+	Columns     []column
+	Empty       empty
+	Pages       pager
 }
 
 type tab struct {
@@ -112,14 +114,16 @@ func (p *Panel) user(w http.ResponseWriter, r *http.Request, v visit) error {
 	switch view.Tab {
 	case tabActivities:
 		if err := p.fillActivities(r, v, u, &view); err != nil {
-			return restartTab(w, r, err)
+			return restartTab(w, r, tabActivities, err)
 		}
 	case tabDoors:
 		err = p.fillDoors(r.Context(), v, u, &view)
 	case tabGroups:
 		err = p.fillGroups(r.Context(), v, groups, &view)
 	case tabCredentials:
-		view.Empty = empty{Icon: "fingerprint", Title: textCredentialsNone, Text: textCredentialsNoneText}
+		if err := p.fillCredentials(r, v, u, &view); err != nil {
+			return restartTab(w, r, tabCredentials, err)
+		}
 	default:
 		err = p.fillKeys(r.Context(), v, u, &view)
 	}
@@ -241,16 +245,20 @@ func (p *Panel) fillActivities(r *http.Request, v visit, u directory.User, view 
 	if err != nil {
 		return err
 	}
-	for _, e := range found.Items {
-		view.Activities = append(view.Activities, newActivityRow(v, e, string(u.ID)))
+	called, err := p.namesIn(r.Context(), v, true, found.Items...)
+	if err != nil {
+		return err
 	}
-	view.Columns = activityColumns(false)
+	for _, e := range found.Items {
+		view.Activities = append(view.Activities, userActivityRow(v, e, u.ID, called))
+	}
+	view.Columns = userActivityColumns()
 	view.Empty = empty{Icon: "history", Title: textActivitiesNone, Text: textActivitiesNoneFor}
 	view.Pages, err = p.pager(r.Context(), v, l, found.Next)
 	return err
 }
 
-// restartTab sends back to the first activities when the cursor does not fit.
-func restartTab(w http.ResponseWriter, r *http.Request, err error) error {
-	return restart(w, r, list{path: r.URL.Path, params: map[string][]string{"tab": {tabActivities}}}, err)
+// restartTab sends back to the tab's first page when the cursor does not fit.
+func restartTab(w http.ResponseWriter, r *http.Request, shown string, err error) error {
+	return restart(w, r, list{path: r.URL.Path, params: map[string][]string{"tab": {shown}}}, err)
 }

@@ -70,6 +70,16 @@ func (p *Panel) dashboard(w http.ResponseWriter, r *http.Request, v visit) error
 			return err
 		}
 	}
+	if v.can(auth.ClientsRead) {
+		n, err := p.c.Clients.Count(r.Context(), v.caller)
+		if err != nil {
+			return err
+		}
+		view.Watched = true
+		if n.Pending > 0 {
+			view.Attention = append(view.Attention, attentionItem{Icon: "device-desktop", Text: waitingClientsText(n.Pending), Path: clientsPath + "?state=pending"})
+		}
+	}
 	return p.show(w, r, http.StatusOK, dashboardTemplate(view))
 }
 

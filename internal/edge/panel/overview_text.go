@@ -20,7 +20,7 @@ const (
 	textDashboardSameWeek  = "as many as in the 7 days before"
 
 	textChartTitle   = "Sign-ins per day"
-	textChartSpan    = "The last 30 days"
+	textChartSpan    = "The last 30 days, here and at websites"
 	textChartTable   = "Show as a table"
 	textChartDay     = "Day"
 	textChartNone    = "No sign-ins in the last 30 days"

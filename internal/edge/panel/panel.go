@@ -176,6 +176,8 @@ type Config struct {
 	Bind         Bind
 	DigitalKeys  DigitalKeys
 	Locks        Locks
+	Clients      Clients
+	Vault        Vault
 	Signals      Signals
 	Record       Record
 	Overview     Overview
@@ -203,6 +205,8 @@ func (p *Panel) Register(mux *http.ServeMux) {
 	p.registerSecurityKeys(mux)
 	p.registerDigitalKeys(mux)
 	p.registerLocks(mux)
+	p.registerClients(mux)
+	p.registerCredentials(mux)
 	p.registerActivities(mux)
 	p.registerDashboard(mux)
 	p.registerAdministrators(mux)

@@ -74,6 +74,7 @@ type world struct {
 	keyRoom
 	cardRoom
 	doorRoom
+	clientRoom
 	asked     directory.Query
 	record    *activity.Record // what exports are read from
 	by        auth.Caller      // who exports
@@ -239,7 +240,7 @@ func (w *world) serve(t *testing.T) http.Handler {
 	New(Config{
 		Signals: signal.NewHub(),
 		Kit:     k, Assets: &assets.Assets{}, Cursors: kit.Cursors{Secrets: func(context.Context, id.Workspace) (secret.Bytes, error) { return secret.FromString("cursor"), nil }},
-		Directory: w, Leave: leaveWorld{w}, SignIn: signinWorld{w}, Join: w, APIKeys: keyWorld{w}, SecurityKeys: cardWorld{w}, Bind: cardWorld{w}, DigitalKeys: doorWorld{w}, Locks: lockWorld{w}, Record: recordWorld{w}, Overview: overviewWorld{w},
+		Directory: w, Leave: leaveWorld{w}, SignIn: signinWorld{w}, Join: w, APIKeys: keyWorld{w}, SecurityKeys: cardWorld{w}, Bind: cardWorld{w}, DigitalKeys: doorWorld{w}, Locks: lockWorld{w}, Clients: clientWorld{w}, Vault: vaultWorld{w}, Record: recordWorld{w}, Overview: overviewWorld{w},
 	}).Register(mux)
 	return k.Observe(k.Protect(mux))
 }

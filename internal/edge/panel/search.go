@@ -80,6 +80,16 @@ func (p *Panel) search(w http.ResponseWriter, r *http.Request, v visit) error {
 			return err
 		}
 		add(textLocksTitle, locks)
+		programs, err := p.foundClients(r, v, query)
+		if err != nil {
+			return err
+		}
+		add(textClientsTitle, programs)
+		credentials, err := p.foundCredential(r, v, query)
+		if err != nil {
+			return err
+		}
+		add(textUserTabCredentials, credentials)
 		add(textSearchAPIKeys, keys)
 	}
 	add(textSearchActs, matching(acts(v), query))
@@ -208,6 +218,9 @@ func acts(v visit) []foundItem {
 	}
 	if v.can(auth.APIKeysWrite) {
 		out = append(out, foundItem{Name: textAPIKeysNew, Path: apiKeysPath + "/new", Icon: "key"})
+	}
+	if v.can(auth.ClientsWrite) && v.can(auth.ClientsRead) {
+		out = append(out, foundItem{Name: textCodeIssueOne, Path: codesPath, Icon: "ticket"})
 	}
 	if v.canAppoint() {
 		out = append(out, foundItem{Name: textAddAdministrator, Path: administratorsPath + "/new", Icon: "user-shield"})

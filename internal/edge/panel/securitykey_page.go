@@ -69,7 +69,7 @@ func (p *Panel) showSecurityKey(w http.ResponseWriter, r *http.Request, v visit,
 	if r.URL.Query().Get("tab") == tabActivities {
 		view.Tab = tabActivities
 		if err := p.fillSecurityKeyActivities(r, v, k, &view); err != nil {
-			return restartTab(w, r, err)
+			return restartTab(w, r, tabActivities, err)
 		}
 	} else {
 		view.Details = v.securityKeyDetails(found)
@@ -184,9 +184,14 @@ func (p *Panel) fillSecurityKeyActivities(r *http.Request, v visit, k securityke
 	if err != nil {
 		return err
 	}
+	called, err := p.namesIn(r.Context(), v, false, found.Items...)
+	if err != nil {
+		return err
+	}
 	for _, e := range found.Items {
 		row := newActivityRow(v, e, string(k.ID))
 		row.Key, row.KeyPath = "", "" // it is this one
+		called.put(&row, e)
 		view.Activities = append(view.Activities, row)
 	}
 	view.Columns = activityColumns(false)

@@ -117,8 +117,15 @@ func sections(v visit) []navSection {
 	if doors := doorLinks(v, link); len(doors) > 0 {
 		out = append(out, navSection{Title: textNavDigitalKeys, Links: doors})
 	}
+	var programs []navLink
 	if v.can(auth.APIKeysRead) {
-		out = append(out, navSection{Title: textNavIntegrations, Label: textNavAuthentication, Links: []navLink{link(textAPIKeysTitle, "/api-keys", "key")}})
+		programs = append(programs, link(textAPIKeysTitle, "/api-keys", "key"))
+	}
+	if v.can(auth.ClientsRead) {
+		programs = append(programs, link(textClientsTitle, "/clients", "device-desktop"))
+	}
+	if len(programs) > 0 {
+		out = append(out, navSection{Title: textNavIntegrations, Label: textNavAuthentication, Links: programs})
 	}
 	if v.can(auth.ActivitiesRead) {
 		out = append(out, navSection{Title: textNavReports, Links: []navLink{link(textRecordTitle, "/activities", "history")}})

@@ -62,7 +62,7 @@ func (p *Panel) lock(w http.ResponseWriter, r *http.Request, v visit) error {
 	if r.URL.Query().Get("tab") == tabEvents {
 		view.Tab = tabEvents
 		if view.Events, err = p.eventList(r, v, smartlock.EventQuery{Lock: l.ID}, "tab"); err != nil {
-			return restartTab(w, r, err)
+			return restartTab(w, r, tabEvents, err)
 		}
 	} else {
 		view.Details = v.lockDetails(l)

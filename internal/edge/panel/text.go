@@ -216,6 +216,9 @@ func flashText(code string) string {
 	if text := doorFlashText(code); text != "" {
 		return text
 	}
+	if text := clientFlashText(code); text != "" {
+		return text
+	}
 	return securityKeyFlashText(code)
 }
 
@@ -276,6 +279,9 @@ func fieldLabel(name string) string {
 	if label := digitalKeyFieldLabel(name); label != "" {
 		return label
 	}
+	if label := clientFieldLabel(name); label != "" {
+		return label
+	}
 	return strings.ReplaceAll(name, "_", " ")
 }
 
@@ -330,6 +336,10 @@ func permissionLabel(p auth.Permission) (label, help string) {
 		return "Read smart locks", "See their state, and every opening and refusal at the doors."
 	case auth.LocksWrite:
 		return "Change smart locks", "Register, enrol and change smart locks, and open doors at once."
+	case auth.ClientsRead:
+		return "Read clients", "List the programs at workstations and the enrolment codes, never the codes themselves."
+	case auth.ClientsWrite:
+		return "Change clients", "Approve, change and revoke the programs at workstations, and issue enrolment codes."
 	case auth.SecurityKeysWrite:
 		return "Change security keys", "Create, activate, suspend, reset and delete security keys, and issue temporary access passes."
 	case auth.ActivitiesRead:
