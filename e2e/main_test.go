@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// binary and doorBinary are the paths of keyhold and keyhold-lock, built once by TestMain.
-var binary, doorBinary string
+// The paths of keyhold, keyhold-lock and keyhold-agent, built once by TestMain.
+var binary, doorBinary, agentBinary string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
@@ -32,8 +32,9 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // the system clears its temporary folder
-	binary, doorBinary = filepath.Join(dir, "keyhold"), filepath.Join(dir, "keyhold-lock")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "github.com/keyhold/keyhold/cmd/keyhold", "github.com/keyhold/keyhold/cmd/keyhold-lock")
+	binary, doorBinary, agentBinary = filepath.Join(dir, "keyhold"), filepath.Join(dir, "keyhold-lock"), filepath.Join(dir, "keyhold-agent")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir,
+		"github.com/keyhold/keyhold/cmd/keyhold", "github.com/keyhold/keyhold/cmd/keyhold-lock", "github.com/keyhold/keyhold/cmd/keyhold-agent")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the programs: %v\n%s", err, out)
 		return 1

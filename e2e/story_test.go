@@ -24,7 +24,7 @@ import (
 //
 //	start [FLAG...]        run the server until it is ready; sets $URL
 //	shutdown               end it with SIGTERM
-//	exits CODE keyhold …   run a command that ends with that code
+//	exits CODE keyhold …   run a command that ends with that code; or keyhold-agent
 //	http STATUS METHOD PATH [BODY]   a request of $URL, with $TOKEN if there is one
 //	until STATUS METHOD PATH [BODY]  that request, again and again until its answer has the status
 //	field VAR NAME         set $VAR from a field of the JSON on stdout
@@ -79,7 +79,7 @@ func setUpStory(e *testscript.Env) error {
 // environment returns the story's variables for a program.
 func environment(ts *testscript.TestScript) []string {
 	env := []string{"HOME=" + ts.Getenv("WORK")}
-	for _, name := range []string{"PATH", "TMPDIR", "KEYHOLD_LISTEN", "KEYHOLD_DATA", "KEYHOLD_PUBLIC_URL", "KEYHOLD_DATABASE_URL", "KEYHOLD_METRICS_TOKEN"} {
+	for _, name := range []string{"PATH", "TMPDIR", "KEYHOLD_LISTEN", "KEYHOLD_DATA", "KEYHOLD_PUBLIC_URL", "KEYHOLD_DATABASE_URL", "KEYHOLD_METRICS_TOKEN", "KEYHOLD_AGENT_STATE", "KEYHOLD_CLIENT_TOKEN", "KEYHOLD_PIN"} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
@@ -110,12 +110,13 @@ func stopServer(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 || args[1] != "keyhold" {
-		ts.Fatalf("usage: exits CODE keyhold ARG...")
+	programs := map[string]string{"keyhold": binary, "keyhold-agent": agentBinary}
+	if neg || len(args) < 2 || programs[args[1]] == "" {
+		ts.Fatalf("usage: exits CODE keyhold|keyhold-agent ARG...")
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	cmd := exec.Command(binary, args[2:]...)
+	cmd := exec.Command(programs[args[1]], args[2:]...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = environment(ts), ts.Getenv("WORK"), ts.Stdout(), ts.Stderr()
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		ts.Fatalf("%v", err)

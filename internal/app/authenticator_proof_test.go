@@ -159,8 +159,8 @@ func TestAuthenticator_refusesProofs(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := c.tapShot()
-	stale := c.a.Clients.Nonce(t.Context(), auth.Caller{})
-	d.clock.Advance(2 * time.Minute)
+	stale, seen := "", map[id.Activity]bool{}
+	d.lines(seen)
 	for name, try := range map[string]struct {
 		spoil func(s *shot)
 		want  string // the code; empty for accepted
@@ -202,7 +202,12 @@ func TestAuthenticator_refusesProofs(t *testing.T) {
 			s.proofs = []string{mine[0] + "." + mine[1] + "." + theirs[2]}
 		}, "invalid_dpop_proof"},
 	} {
+		d.clock.Advance(activity.RefusalWindow) // each refusal has a line
 		s := good
+		if name == "with an old nonce" {
+			stale = d.a.Clients.Nonce(t.Context(), auth.Caller{})
+			d.clock.Advance(dpop.NonceLife)
+		}
 		try.spoil(&s)
 		got := c.fire(s)
 		if got.Code != try.want || try.want == "" && got.status != http.StatusCreated {
@@ -210,6 +215,13 @@ func TestAuthenticator_refusesProofs(t *testing.T) {
 		}
 		if fresh := got.header.Get("DPoP-Nonce") != ""; fresh != (try.want == "use_dpop_nonce") {
 			t.Errorf("a proof %s: a fresh nonce is %v", name, fresh)
+		}
+		want := []line{{"client.use", try.want, "", "", "", ""}}
+		if try.want == "" || try.want == "use_dpop_nonce" {
+			want = nil
+		}
+		if got := d.lines(seen); !slices.Equal(got, want) {
+			t.Errorf("a proof %s: the record says %+v, want %+v", name, got, want)
 		}
 		if try.want == "invalid_dpop_proof" && got.status != http.StatusUnauthorized {
 			t.Errorf("a proof %s: %d, want 401", name, got.status)

@@ -329,6 +329,13 @@ func (t *Tx) FindSecurityKeyByCard(ctx context.Context, w id.Workspace, digest s
 		SELECT `+securityKeyColumns+` FROM `+securityKeyTables+` WHERE `+securityKeyJoin+` AND k.workspace = $1 AND k.card_digest = $2 AND k.card_digest <> ''`, w, digest)
 }
 
+// FindAnyCard satisfies securitykey.KeyTx.
+func (t *Tx) FindAnyCard(ctx context.Context, w id.Workspace) (securitykey.SecurityKey, bool, error) {
+	return find(ctx, t, scanSecurityKey, `
+		SELECT `+securityKeyColumns+` FROM `+securityKeyTables+` WHERE `+securityKeyJoin+` AND k.workspace = $1 AND k.card_digest <> ''
+		ORDER BY k.card_digest LIMIT 1`, w)
+}
+
 // ListUserSecurityKeys satisfies securitykey.KeyTx.
 func (t *Tx) ListUserSecurityKeys(ctx context.Context, w id.Workspace, u id.User) ([]securitykey.SecurityKey, error) {
 	return collect(ctx, t, scanSecurityKey, `

@@ -97,4 +97,3 @@ func (e *edge) info(ctx context.Context, q *request) (any, error) {
 
 // leastPIN is how many code points any PIN has at least (CTAP 2.1 §6.5.1).
 const leastPIN = 4
-

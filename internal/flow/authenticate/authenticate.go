@@ -123,10 +123,10 @@ func attemptOf(op client.Operation) activity.Attempt {
 	return activity.Attempt{Action: actionOf(op), Need: auth.Authenticate, Target: activity.Party{Type: "security_key"}}
 }
 
-// about notes whom the operation concerns, for the record.
-func (p *pass) about(k id.SecurityKey, name string, u id.User, rpID string) {
+// about notes whom the operation concerns, for the record. digest is the card's.
+func (p *pass) about(k id.SecurityKey, name string, u id.User, digest, rpID string) {
 	p.attempt.Target = activity.Party{Type: "security_key", ID: string(k), Name: name}
-	p.attempt.SecurityKey, p.attempt.User, p.attempt.RPID = k, u, rpID
+	p.attempt.SecurityKey, p.attempt.User, p.attempt.RPID, p.attempt.Card = k, u, rpID, digest
 }
 
 // refuse records that the operation was refused for a reason, and answers f.
@@ -243,5 +243,6 @@ func (p *pass) pressure(ctx context.Context, b budget, by int) (*fault.Error, er
 	if f == nil || err != nil {
 		return nil, err
 	}
+	p.attempt.Card = "" // it is the client's: a line for each card would tell by its work which are known
 	return p.reject(ctx, f)
 }

@@ -37,7 +37,7 @@ func (p *pass) admit(ctx context.Context, in Signing, hash string, use bool) (k 
 		return k, nil, err
 	}
 	if found && k.Client == p.by.Client {
-		p.about(k.SecurityKey, k.KeyName, k.User, k.RPID)
+		p.about(k.SecurityKey, k.KeyName, k.User, k.CardDigest, k.RPID)
 	}
 	if f = p.inTheWay(in, k, found, hash); f == nil && use {
 		f, err = p.verified(ctx, in, k)
@@ -134,7 +134,7 @@ func (s *Service) reject(ctx context.Context, by auth.Caller, op client.Operatio
 			return nil, err
 		}
 		if found && k.Client == by.Client {
-			p.about(k.SecurityKey, k.KeyName, k.User, k.RPID)
+			p.about(k.SecurityKey, k.KeyName, k.User, k.CardDigest, k.RPID)
 		}
 		return p.reject(ctx, f)
 	})

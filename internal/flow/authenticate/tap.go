@@ -125,11 +125,14 @@ func (p *pass) tap(ctx context.Context, out *client.Ticket, c client.Client) (*f
 	if err != nil {
 		return nil, err
 	}
-	unknown := 1
-	if known {
-		unknown = 0
-		p.about(k.ID, k.Name, k.User, out.RPID)
+	unknown := 0
+	if !known {
+		unknown = 1
+		if _, _, err := p.t.FindAnyCard(ctx, p.by.Workspace); err != nil { // the same work as for a card that is known
+			return nil, err
+		}
 	}
+	p.about(k.ID, k.Name, k.User, out.CardDigest, out.RPID)
 	if f, err := p.pressure(ctx, unknownCards, unknown); f != nil || err != nil {
 		return f, err
 	}
@@ -180,7 +183,7 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, touch id.Touch, pi
 		p := s.begin(t, by, client.Get, now)
 		if found && k.Client == by.Client {
 			p = s.begin(t, by, k.Operation, now)
-			p.about(k.SecurityKey, k.KeyName, k.User, k.RPID)
+			p.about(k.SecurityKey, k.KeyName, k.User, k.CardDigest, k.RPID)
 		}
 		if !found || k.Operation == client.PINChange || !k.Good(by.Client, k.Operation, now) {
 			return p.reject(ctx, client.NoTap())
@@ -215,6 +218,8 @@ func (p *pass) compare(ctx context.Context, keys securitykey.Secrets, k client.T
 		if f, err := p.ask(ctx, Question{User: k.User, SecurityKey: k.SecurityKey, Kind: card.Kind, RPID: k.RPID}); f != nil || err != nil {
 			return f, err
 		}
+	} else if _, _, err := p.t.FindAnyCard(ctx, p.by.Workspace); err != nil { // the same work as for a card that is known
+		return nil, err
 	}
 	var err error
 	if card.Verification == securitykey.ByPIN {
@@ -266,7 +271,7 @@ func (s *Service) ChangePIN(ctx context.Context, by auth.Caller, touch id.Touch,
 			return nil, err
 		}
 		if found && k.Client == by.Client {
-			p.about(k.SecurityKey, k.KeyName, k.User, "")
+			p.about(k.SecurityKey, k.KeyName, k.User, k.CardDigest, "")
 		}
 		if !found || !k.Good(by.Client, client.PINChange, now) {
 			return p.reject(ctx, client.NoTap())

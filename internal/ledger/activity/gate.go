@@ -16,7 +16,7 @@ import (
 // Refusal identifies like refusals: one caller, one act, one reason.
 type Refusal struct {
 	Workspace id.Workspace
-	Caller    string // kind and id and, for a client, the security key
+	Caller    string // kind and id and, for a client, the card
 	Action    string
 	Reason    string
 }
@@ -57,6 +57,10 @@ type Attempt struct {
 	// User is whom it concerns, if that is not the caller; RPID the website it is for.
 	User id.User
 	RPID string
+	// Card tells the refusals of a client apart: like ones of one card are one line a minute.
+	// A workstation is many people's. It is the key's id or, where nobody has the card, its
+	// digest: the work is the same then.
+	Card string
 }
 
 // Gate runs a room's work for callers who are allowed to, and for nobody else:
@@ -157,8 +161,8 @@ func Refuse(ctx context.Context, t GateTx, by auth.Caller, a Attempt, reason str
 		return nil
 	}
 	caller := string(by.Kind) + " " + by.Identity()
-	if by.Kind == auth.Client && a.SecurityKey != "" {
-		caller += " " + string(a.SecurityKey) // a workstation is many people's
+	if by.Kind == auth.Client && a.Card != "" {
+		caller += " " + a.Card
 	}
 	n, err := t.CountRefusal(ctx, Refusal{Workspace: by.Workspace, Caller: caller, Action: a.Action, Reason: reason}, now, RefusalWindow)
 	if err != nil {

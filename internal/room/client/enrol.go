@@ -47,7 +47,7 @@ func UseNonce() *fault.Error {
 }
 
 // prove reads a proof and compares it with its request; what is wrong with it is told to
-// nobody but the log.
+// nobody but the log, that it is wrong to the record.
 func (s *Service) prove(sh Shown) (dpop.Proof, auth.Proof, *fault.Error) {
 	p, err := dpop.Parse(sh.Proof)
 	if err != nil {
@@ -66,12 +66,12 @@ func (s *Service) prove(sh Shown) (dpop.Proof, auth.Proof, *fault.Error) {
 
 // Verify returns the client that made the proof; by is the caller of the Clients key that the
 // request showed. Any proof that is not good is one and the same fault, but for UseNonce. A
-// program that is not enrolled, waits for approval or was revoked is told so (Forbidden), and
-// the latter two are recorded. The caller's proof is spent by the one act that it calls for.
+// program that is not enrolled, waits for approval or was revoked is told so (Forbidden). All of
+// it is recorded but UseNonce, which asks for the proof once more. The caller's proof is spent by the one act that it calls for.
 func (s *Service) Verify(ctx context.Context, by auth.Caller, sh Shown) (auth.Caller, error) {
 	p, proof, f := s.prove(sh)
 	if f != nil {
-		return auth.Caller{}, f
+		return auth.Caller{}, s.refuseProof(ctx, by, "client.use", f)
 	}
 	who := identity{by.Workspace, p.Thumbprint}
 	if c, known := s.known.find(who, s.gate.Clock.Now()); known {
@@ -87,12 +87,23 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, sh Shown) (auth.Ca
 	case err != nil:
 		return auth.Caller{}, err
 	case !found:
-		return auth.Caller{}, fault.Forbidden("client_unknown", "This program is not enrolled here.")
+		return auth.Caller{}, s.refuseProof(ctx, by, "client.use", fault.Forbidden("client_unknown", "This program is not enrolled here."))
 	case c.State == Approved:
 		s.known.keep(who, c, s.gate.Clock.Now())
 		return c.caller(by, proof), nil
 	}
 	return auth.Caller{}, s.refuseUse(ctx, c.caller(by, proof), c)
+}
+
+// refuseProof records that somebody showed a Clients key, but not the key of a client: its
+// token may have been copied.
+func (s *Service) refuseProof(ctx context.Context, by auth.Caller, action string, f *fault.Error) error {
+	if f.Code == UseNonce().Code {
+		return f
+	}
+	return s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
+		return f, activity.Refuse(ctx, t, by, activity.Attempt{Action: action, Target: activity.Party{Type: "client"}}, f.Code, s.gate.Clock.Now())
+	})
 }
 
 // refuseUse records that a client which is not approved asked for something.
@@ -147,7 +158,7 @@ func (s *Service) Touch(ctx context.Context, by auth.Caller) error {
 func (s *Service) Enrol(ctx context.Context, by auth.Caller, sh Shown, e Enrolment) (Client, error) {
 	p, proof, f := s.prove(sh)
 	if f != nil {
-		return Client{}, f
+		return Client{}, s.refuseProof(ctx, by, "client.enrol", f)
 	}
 	by.Proof = proof
 	var check field.Checker

@@ -184,7 +184,7 @@ func TryPINFor(ctx context.Context, t Tx, by auth.Caller, keys Secrets, k Securi
 	if try.Fault == nil || err != nil {
 		return try, err
 	}
-	attempt := activity.Attempt{Action: "security_key.pin_try", Target: k.party(), SecurityKey: k.ID, User: k.User, RPID: rpID}
+	attempt := activity.Attempt{Action: "security_key.pin_try", Target: k.party(), SecurityKey: k.ID, User: k.User, RPID: rpID, Card: string(k.ID)}
 	if err := activity.Refuse(ctx, t, by, attempt, try.Fault.Code, now); err != nil || !try.locks {
 		return try, err
 	}
@@ -231,11 +231,15 @@ func TryUnknown(ctx context.Context, t Tx, by auth.Caller, keys Secrets, digest 
 		return Try{}, err
 	}
 	try := restingPIN(k, now)
-	_ = hmac.Equal(verifier(keys.PINKey, id.SecurityKey(digest), pin), k.PIN.Verifier) // the same work as for a card that is known
+	// The same work as for a card that is known.
+	if _, _, err := t.FindAnyCard(ctx, by.Workspace); err != nil {
+		return Try{}, err
+	}
+	_ = hmac.Equal(verifier(keys.PINKey, id.SecurityKey(digest), pin), k.PIN.Verifier)
 	if ok {
 		try = wrongPIN(k, wrong, now)
 	}
-	attempt := activity.Attempt{Action: "security_key.pin_try", Target: activity.Party{Type: "security_key"}, RPID: rpID}
+	attempt := activity.Attempt{Action: "security_key.pin_try", Target: activity.Party{Type: "security_key"}, RPID: rpID, Card: digest}
 	return try, activity.Refuse(ctx, t, by, attempt, try.Fault.Code, now)
 }
 

@@ -69,6 +69,9 @@ type KeyTx interface {
 	// belongs.
 	FindSecurityKeyByLink(ctx context.Context, link id.Activation) (SecurityKey, bool, error)
 	FindSecurityKeyByCard(ctx context.Context, w id.Workspace, digest string) (SecurityKey, bool, error)
+	// FindAnyCard returns a card of the workspace, if it has one: a row to read where a card
+	// that nobody has is to take as much work as one that somebody has.
+	FindAnyCard(ctx context.Context, w id.Workspace) (SecurityKey, bool, error)
 	ListSecurityKeys(ctx context.Context, w id.Workspace, q Query) (page.Page[SecurityKey], error)
 	// ListUserSecurityKeys lists all keys of a user, oldest first.
 	ListUserSecurityKeys(ctx context.Context, w id.Workspace, u id.User) ([]SecurityKey, error)
