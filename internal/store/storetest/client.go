@@ -208,7 +208,8 @@ func enrolmentCodes(t *testing.T, d Database) {
 		return out
 	}
 	same(t, "the list of enrolment codes", listed(), []client.Code{c})
-	if !spend(w, "digest", Start()) || !spend(w, "digest", Start()) || spend(w, "digest", Start()) || len(listed()) != 0 {
+	first, second, third := spend(w, "digest", Start()), spend(w, "digest", Start()), spend(w, "digest", Start())
+	if !first || !second || third || len(listed()) != 0 {
 		t.Error("a code of two uses is not spent twice")
 	}
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
