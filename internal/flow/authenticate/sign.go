@@ -96,7 +96,7 @@ var errTapTaken = errors.New("the tap was used at the same moment")
 // take spends a ticket that was found good before, if it and the verification still are:
 // what is in the way now is recorded and returned.
 func (p *pass) take(ctx context.Context, in Signing, k client.Ticket, hash string) (*fault.Error, error) {
-	p.about(k.SecurityKey, k.KeyName, k.User, k.RPID)
+	p.about(k.SecurityKey, k.KeyName, k.User, k.CardDigest, k.RPID)
 	f, err := p.verified(ctx, in, k)
 	if err != nil {
 		return nil, err
