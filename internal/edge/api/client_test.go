@@ -172,7 +172,7 @@ func TestEnrolmentCodes_areShownOnceAndWithdrawn(t *testing.T) {
 		t.Errorf("without a body = %s, want one use within the hour", plain.text)
 	}
 	for body, want := range map[string]string{
-		`{"minutes":9}`: "minutes", `{"minutes":-1}`: "minutes", `{"minutes":43201}`: "minutes", `{"minutes":9000000000000000000}`: "minutes", `{"uses":1001}`: "uses", `{"uses":-1}`: "uses",
+		`{"minutes":9}`: "minutes", `{"minutes":-1}`: "minutes", `{"minutes":43201}`: "minutes", `{"minutes":9007199254741052}`: "minutes", `{"uses":1001}`: "uses", `{"uses":-1}`: "uses",
 		`{"code":"AAAA"}`: "code",
 	} {
 		if no := s.call(s.token, "POST", codesPath, body); no.status != http.StatusUnprocessableEntity || !slices.Equal(no.fields(), []string{want}) {
