@@ -205,9 +205,9 @@ func TestAuthenticator_bindsTheToken(t *testing.T) {
 			s.options = shop.loginOptions()
 			return s
 		}, "options_changed", line{"credential.use", "options_changed", d.holder.ID, d.key.ID, "shop.example", d.client}},
-		{"its own, with a tap of another client", func() signing {
-			s := d.begin(shop, deskCard, deskPIN)
-			s.tap = gate.begin(shop, deskCard, deskPIN).tap
+		{"another client's, with the tap of that client", func() signing {
+			s := gate.begin(shop, deskCard, deskPIN)
+			s.by = d.program
 			return s
 		}, "tap_not_good", line{"credential.use", "tap_not_good", "", "", "", d.client}},
 	} {

@@ -109,6 +109,7 @@ func TestAuthenticator_refusesRPIDs(t *testing.T) {
 		_, err := d.program.Tap(t.Context(), agent.Tap{CardNumber: secret.FromString(deskCard), Source: agent.Reader, Operation: agent.Get, Origin: c.origin, RPID: c.rpID, Options: json.RawMessage("{}")})
 		if got := codeOf(t, err); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+			continue
 		}
 		if c.want == "" {
 			continue
@@ -396,7 +397,7 @@ func TestAuthenticator_swappedRows(t *testing.T) {
 				s           *site
 				number, pin string
 			}{{shop, deskCard, deskPIN}, {bank, deskCard, deskPIN}, {eves, number, pin}} {
-				if err := d.register(r.s, r.number, r.pin); err != nil {
+				if err := d.register(r.s, r.number, r.pin, isDiscoverable()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -408,7 +409,11 @@ func TestAuthenticator_swappedRows(t *testing.T) {
 				opens             bool
 			}{{"ada's shop", deskCard, deskPIN, shop, c.ada}, {"ada's bank", deskCard, deskPIN, bank, c.bank}, {"eve's shop", number, pin, eves, c.eve}} {
 				d.lines(seen)
-				o := a.s.loginOptions()
+				assertion, _, err := a.s.BeginDiscoverableLogin() // whatever is there may answer
+				if err != nil {
+					t.Fatal(err)
+				}
+				o := options(t, assertion.Response)
 				tap, uv, err := d.tap(a.s, agent.Get, a.number, a.pin, o)
 				if err != nil {
 					t.Fatal(err)
@@ -448,7 +453,7 @@ func (d *desk) tamper(statement string, args ...any) {
 func TestAuthenticator_rowOfAnotherWorkspace(t *testing.T) {
 	d := newDesk(t)
 	shop := newSite(t, "shop.example", "https://www.shop.example")
-	if err := d.register(shop, deskCard, deskPIN); err != nil {
+	if err := d.register(shop, deskCard, deskPIN, isDiscoverable()); err != nil {
 		t.Fatal(err)
 	}
 	there := d.elsewhere("Lighthouse")
@@ -457,8 +462,7 @@ func TestAuthenticator_rowOfAnotherWorkspace(t *testing.T) {
 		SELECT substr(id, 1, length(id) - 4) || 'zzzz', $1, $2, rp_id, rp_name, user_handle, user_name, display_name, algorithm, raw_id, public_key, sealed,
 			discoverable, protection, hmac_secret, created_at, created_key, created_by, client_id, last_used_at, last_key, uses FROM vault_credential`,
 		string(there.job.Workspace), string(there.holder.ID))
-	s := there.begin(shop, deskCard, deskPIN)
-	if got, err := s.by.GetAssertion(t.Context(), s.tap, s.uv, s.options, ""); err == nil || got.Response != nil {
+	if got, _, err := there.openly(shop, deskCard, deskPIN, ""); err == nil || got.Response != nil {
 		t.Errorf("a copied row: %s, want no signature", got.Response)
 	}
 	if err := d.signIn(shop, deskCard, deskPIN); err != nil {

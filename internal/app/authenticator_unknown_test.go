@@ -303,7 +303,7 @@ func TestAuthenticator_unknownCardsTakeAsLong(t *testing.T) {
 		}
 		card := n%pairsInBurst + n/pairsInBurst/securitykey.SecondRestAfter*pairsInBurst
 		order := []int{0, 1}
-		if rand.IntN(2) == 1 { //nolint:gosec // an order
+		if rand.IntN(2) == 1 {
 			order = []int{1, 0}
 		}
 		var taps [2]string

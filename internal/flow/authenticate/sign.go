@@ -440,7 +440,8 @@ func (s *Service) rowOf(ctx context.Context, by auth.Caller, k client.Ticket, o 
 		Discoverable: c.Discoverable, Protection: c.Protect, HMACSecret: c.HMACSecret,
 		CreatedAt: now, CreatedKey: k.SecurityKey, CreatedBy: k.UserName, Client: by.Client, LastKey: k.SecurityKey,
 	}
-	return row, row.Seal(keys.Sealing, c)
+	err = row.Seal(keys.Sealing, c)
+	return row, err
 }
 
 // keep writes the new credential in the place of what it replaces, if it still may be made

@@ -198,7 +198,7 @@ func TryPINFor(ctx context.Context, t Tx, by auth.Caller, keys Secrets, k Securi
 // tryPIN is TryPIN without what is told.
 func tryPIN(ctx context.Context, t Tx, keys Secrets, k SecurityKey, pin secret.Bytes, now time.Time) (Try, error) {
 	if f := usablePIN(k); f != nil {
-		return Try{Fault: f}, nil
+		return Try{Fault: f}, nil //nolint:nilerr // the fault is the answer
 	}
 	wrong, ok, err := t.SpendPINTry(ctx, k.Workspace, k.ID, now)
 	if err != nil {

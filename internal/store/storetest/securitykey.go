@@ -96,6 +96,14 @@ func changedSecurityKey(t *testing.T, d Database) {
 		same(t, "by its link", byLink, k)
 		byCard, _, err := tx.FindSecurityKeyByCard(ctx, w, "digest")
 		same(t, "by its card", byCard, k)
+		anyCard, found, err := tx.FindAnyCard(ctx, w)
+		if err != nil || !found {
+			t.Errorf("any card: %v (%v), want it found", found, err)
+		}
+		same(t, "any card", anyCard, k)
+		if _, found, err := tx.FindAnyCard(ctx, other); found || err != nil {
+			t.Errorf("any card elsewhere: %v (%v), want nothing", found, err)
+		}
 		if _, found, err := tx.FindSecurityKeyByCard(ctx, other, "digest"); found || err != nil {
 			t.Errorf("by its card elsewhere: %v (%v), want nothing", found, err)
 		}
