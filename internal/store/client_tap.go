@@ -25,16 +25,19 @@ func (t *Tx) FindTicket(ctx context.Context, w id.Workspace, p id.Touch) (client
 		var first, last, email string
 		err = row.Scan(&k.ID, &k.Workspace, &k.Client, &k.SecurityKey, &k.User, &k.CardDigest, &k.Operation, &k.Origin, &k.TopOrigin, &k.CrossOrigin, &k.RPID, &k.OptionsHash, &k.Needs,
 			&k.Stamp.Key, &k.Stamp.User, &k.Stamp.Client, &created, &expires, &spent,
-			&k.Now.Key, &k.Now.User, &k.Now.Client, &k.Active, &k.KeyName, &first, &last, &email, &k.Auditable, &keySeen, &seen)
+			&k.Now.Key, &k.Now.User, &k.Now.Client, &k.Active, &k.KeyName, &first, &last, &email, &k.Auditable, &keySeen, &seen, &k.CardSealed)
 		k.CreatedAt, k.ExpiresAt, k.SpentAt = moment(created), moment(expires), moment(spent)
 		k.KeySeen, k.UserSeen = moment(keySeen), moment(seen)
 		k.UserName = personName(first, last, email)
+		if len(k.CardSealed) == 0 {
+			k.CardSealed = nil
+		}
 		return k, err
 	}, `
 		SELECT p.id, p.workspace, p.client_id, p.security_key, p.user_id, p.card_digest, p.operation, p.origin, p.top_origin, p.cross_origin, p.rp_id, p.options_hash, p.needs,
 			p.key_revision, p.user_revision, p.client_revision, p.created_at, p.expires_at, p.spent_at,
 			COALESCE(k.revision, 0), COALESCE(u.revision, 0), COALESCE(c.revision, 0), COALESCE(k.shown = 'active' AND u.suspended_at = 0 AND w.suspended_at = 0, FALSE),
-			COALESCE(k.name, ''), COALESCE(u.first_name, ''), COALESCE(u.last_name, ''), COALESCE(u.email, ''), COALESCE(u.auditable, TRUE), COALESCE(k.last_activity_at, 0), COALESCE(u.last_activity_at, 0)
+			COALESCE(k.name, ''), COALESCE(u.first_name, ''), COALESCE(u.last_name, ''), COALESCE(u.email, ''), COALESCE(u.auditable, TRUE), COALESCE(k.last_activity_at, 0), COALESCE(u.last_activity_at, 0), k.card_sealed
 		FROM client_tap p
 			JOIN workspace w ON w.id = p.workspace
 			LEFT JOIN client c ON c.workspace = p.workspace AND c.id = p.client_id
@@ -118,6 +121,12 @@ func (t *Tx) AddRate(ctx context.Context, name string, by int, now time.Time, wi
 			since = CASE WHEN signin_rate.since <= $4 THEN excluded.since ELSE signin_rate.since END
 		RETURNING n, since`, name, millis(now), by, millis(now.Add(-window)))
 	return c.n, moment(c.since), err
+}
+
+// GiveBackRates satisfies client.TapTx.
+func (t *Tx) GiveBackRates(ctx context.Context, one, other string) error {
+	_, err := t.exec(ctx, `UPDATE signin_rate SET n = n - 1 WHERE name IN ($1, $2) AND n > 0`, one, other)
+	return err
 }
 
 const (

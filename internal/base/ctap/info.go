@@ -42,9 +42,7 @@ func GetInfo(o InfoOptions) Info {
 		"rk":               true,
 		"up":               true,
 		"clientPin":        o.PINSet,
-		"credMgmt":         true,
 		"makeCredUvNotRqd": o.PINLess,
-		"pinUvAuthToken":   true,
 	}
 	if o.UV != nil {
 		options["uv"] = *o.UV

@@ -183,8 +183,7 @@ func (q *request) refuse(err error) {
 	kit.WriteJSON(q.w, p.Status, p.ContentType(""), p)
 }
 
-// read reads the body's one JSON object: unknown members are refused, as are those of
-// another case.
+// read reads the body's one JSON object. Unknown members are refused.
 func read[T any](q *request) (in T, err error) {
 	d := json.NewDecoder(strings.NewReader(string(q.body)))
 	d.DisallowUnknownFields()

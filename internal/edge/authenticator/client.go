@@ -92,7 +92,8 @@ func (e *edge) enrol(w http.ResponseWriter, r *http.Request) {
 
 // info answers authenticatorGetInfo.
 func (e *edge) info(ctx context.Context, q *request) (any, error) {
-	return ctap.GetInfo(ctap.InfoOptions{PINSet: true, MinPINLength: leastPIN}), e.c.Clients.Touch(ctx, q.by)
+	c, err := e.c.Clients.Touch(ctx, q.by)
+	return ctap.GetInfo(ctap.InfoOptions{PINSet: true, PINLess: c.PinlessAllowed, MinPINLength: leastPIN}), err
 }
 
 // leastPIN is how many code points any PIN has at least (CTAP 2.1 §6.5.1).

@@ -25,6 +25,8 @@ type Signing struct {
 	Verification secret.Bytes // the token of Verify; empty for none
 	Options      []byte       // JSON, as the website gave them to its browser
 	Account      []byte       // of an assertion: the id of the credential that was chosen; nil for none
+
+	rpID string // as the options say
 }
 
 // admit returns the ticket of a tap that is good for the operation with these options.
@@ -72,10 +74,19 @@ func (p *pass) inTheWay(in Signing, k client.Ticket, found bool, hash string) *f
 		return p.stands(true, true)
 	case k.SecurityKey != "" && !k.Stands():
 		return client.NoTap()
+	case p.asks(in, k):
+		return fault.Forbidden("security_error", "The website asked for another relying party than the card was tapped for.")
 	case in.Verification.IsEmpty() && (k.Needs != client.NeedsNone || k.SecurityKey == ""):
 		return fault.Forbidden("pin_needed", "This security key needs its PIN.")
 	}
 	return nil
+}
+
+// asks says whether the options are for another relying party than the tap: the hash alone
+// binds them to what the client said at the tap, not to what they say themselves.
+func (p *pass) asks(in Signing, k client.Ticket) bool {
+	rpID, err := webauthn.RPIDFor(originOf(k), in.rpID, p.s.rpID)
+	return err != nil || rpID != k.RPID
 }
 
 // verified uses the verification that the client showed, if it showed one.
@@ -188,6 +199,7 @@ func (s *Service) GetAssertion(ctx context.Context, by auth.Caller, in Signing) 
 	if err != nil {
 		return webauthn.AuthenticationResponse{}, nil, s.turnDown(ctx, by, client.Get, in, err)
 	}
+	in.rpID = options.RPID
 	a := assertion{s: s, by: by, in: in, options: options}
 	done := false
 	if a.k, a.all, done = s.remembered(by, client.Get, in, options.Hash); done {
@@ -248,7 +260,7 @@ func (a *assertion) prepare(ctx context.Context) (bool, error) {
 	request := a.options.Request(a.k.RPID, sum[:])
 	var err error
 	if a.chosen, a.fitting, err = choose(request, a.options, a.all, a.uv(), a.in.Account); err == nil && a.chosen.ID != "" {
-		a.opened, a.made, err = a.s.sign(ctx, a.chosen, request, a.uv())
+		a.opened, a.made, err = a.s.sign(ctx, a.k, a.chosen, request, a.uv())
 	}
 	if err != nil {
 		a.f, err = faultOf(err)
@@ -298,9 +310,27 @@ func choose(r ctap.GetAssertionRequest, o webauthn.RequestOptions, all []vault.C
 	return vault.Credential{}, fit, nil
 }
 
+// holds returns the workspace's secrets if the tapped card is its holder's, by what is sealed
+// and not by what a row says: a card that was moved to somebody else in the database opens
+// nothing.
+func (s *Service) holds(ctx context.Context, k client.Ticket) (securitykey.Secrets, error) {
+	keys, err := s.secrets.SecretsOf(ctx, k.Workspace)
+	if err != nil {
+		return securitykey.Secrets{}, err
+	}
+	number, err := keys.Sealing.Open(k.CardSealed, securitykey.CardIdentity(k.Workspace, k.User, k.SecurityKey))
+	if err != nil {
+		return securitykey.Secrets{}, errors.Join(errors.New("a card is not its holder's"), err)
+	}
+	if securitykey.CardDigest(keys.CardKey, number) != k.CardDigest {
+		return securitykey.Secrets{}, errors.New("a card has another number than it was tapped with")
+	}
+	return keys, nil
+}
+
 // sign opens the credential and signs.
-func (s *Service) sign(ctx context.Context, c vault.Credential, r ctap.GetAssertionRequest, uv bool) (ctap.Credential, ctap.GetAssertionResponse, error) {
-	keys, err := s.secrets.SecretsOf(ctx, c.Workspace)
+func (s *Service) sign(ctx context.Context, k client.Ticket, c vault.Credential, r ctap.GetAssertionRequest, uv bool) (ctap.Credential, ctap.GetAssertionResponse, error) {
+	keys, err := s.holds(ctx, k)
 	if err != nil {
 		return ctap.Credential{}, ctap.GetAssertionResponse{}, err
 	}
@@ -338,6 +368,9 @@ const seenAgain = time.Minute
 
 // touch notes that key and holder did something.
 func (p *pass) touch(ctx context.Context, k client.Ticket) error {
+	if err := p.giveBack(ctx); err != nil {
+		return err
+	}
 	if p.now.Sub(k.UserSeen) >= seenAgain {
 		if err := p.t.TouchUser(ctx, p.by.Workspace, k.User, p.now); err != nil {
 			return err
@@ -372,6 +405,7 @@ func (s *Service) MakeCredential(ctx context.Context, by auth.Caller, in Signing
 	if err != nil {
 		return none, s.turnDown(ctx, by, client.Create, in, err)
 	}
+	in.rpID = options.RPID
 	k, all, f, err := s.look(ctx, by, client.Create, in, options.Hash)
 	if err != nil {
 		return none, err
@@ -429,7 +463,7 @@ func mayMake(r ctap.MakeCredentialRequest, o webauthn.CreationOptions, all []vau
 
 // rowOf returns the sealed credential as it is kept.
 func (s *Service) rowOf(ctx context.Context, by auth.Caller, k client.Ticket, o webauthn.CreationOptions, c ctap.Credential) (vault.Credential, error) {
-	keys, err := s.secrets.SecretsOf(ctx, by.Workspace)
+	keys, err := s.holds(ctx, k)
 	if err != nil {
 		return vault.Credential{}, err
 	}

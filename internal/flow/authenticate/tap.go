@@ -95,7 +95,7 @@ func (s *Service) Tap(ctx context.Context, by auth.Caller, r TapRequest) (client
 		}
 		number, ok := c.ReaderFormat.Read(r.Card.Number)
 		if !ok {
-			return fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: "card.number", Message: "is no card's number in the form that this client's readers have"}), nil
+			return p.reject(ctx, fault.Invalid("invalid_fields", "Some fields need your attention.", fault.Field{Name: "card.number", Message: "is no card's number in the form that this client's readers have"}))
 		}
 		out = client.Ticket{Tap: client.Tap{
 			ID: id.New[id.KindTouch](now), Workspace: by.Workspace, Client: by.Client, CardDigest: securitykey.CardDigest(keys.CardKey, number), Operation: r.Operation,
@@ -125,15 +125,13 @@ func (p *pass) tap(ctx context.Context, out *client.Ticket, c client.Client) (*f
 	if err != nil {
 		return nil, err
 	}
-	unknown := 0
 	if !known {
-		unknown = 1
 		if _, _, err := p.t.FindAnyCard(ctx, p.by.Workspace); err != nil { // the same work as for a card that is known
 			return nil, err
 		}
 	}
 	p.about(k.ID, k.Name, k.User, out.CardDigest, out.RPID)
-	if f, err := p.pressure(ctx, unknownCards, unknown); f != nil || err != nil {
+	if f, err := p.pressure(ctx, idleTaps, 1); f != nil || err != nil {
 		return f, err
 	}
 	holder, err := p.t.FindTapHolder(ctx, p.by.Workspace, k.User)
@@ -149,7 +147,7 @@ func (p *pass) tap(ctx context.Context, out *client.Ticket, c client.Client) (*f
 	}
 	out.SecurityKey, out.User, out.Stamp.Key, out.Stamp.User = k.ID, k.User, k.Revision, holder.Revision
 	out.Now, out.Active, out.KeyName, out.UserName, out.KeySeen = out.Stamp, true, k.Name, k.Holder.Name, k.LastActivityAt
-	out.Auditable, out.UserSeen = holder.Auditable, holder.SeenAt
+	out.Auditable, out.UserSeen, out.CardSealed = holder.Auditable, holder.SeenAt, k.Card.Sealed
 	if k.Verification == securitykey.Pinless && c.PinlessAllowed {
 		out.Needs = client.NeedsNone
 	}
@@ -188,9 +186,6 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, touch id.Touch, pi
 		if !found || k.Operation == client.PINChange || !k.Good(by.Client, k.Operation, now) {
 			return p.reject(ctx, client.NoTap())
 		}
-		if f, err := p.pressure(ctx, wrongPINs, 0); f != nil || err != nil {
-			return f, err
-		}
 		if f, err := p.compare(ctx, keys, k, pin, &out.Try); f != nil || err != nil {
 			return f, err
 		}
@@ -220,6 +215,9 @@ func (p *pass) compare(ctx context.Context, keys securitykey.Secrets, k client.T
 		}
 	} else if _, _, err := p.t.FindAnyCard(ctx, p.by.Workspace); err != nil { // the same work as for a card that is known
 		return nil, err
+	}
+	if f, err := p.pressure(ctx, wrongPINs, 0); f != nil || err != nil {
+		return f, err
 	}
 	var err error
 	if card.Verification == securitykey.ByPIN {
@@ -276,9 +274,6 @@ func (s *Service) ChangePIN(ctx context.Context, by auth.Caller, touch id.Touch,
 		if !found || !k.Good(by.Client, client.PINChange, now) {
 			return p.reject(ctx, client.NoTap())
 		}
-		if f, err := p.pressure(ctx, wrongPINs, 0); f != nil || err != nil {
-			return f, err
-		}
 		if f, err := p.compare(ctx, keys, k, old, &try); f != nil || err != nil {
 			return f, err
 		}
@@ -287,6 +282,9 @@ func (s *Service) ChangePIN(ctx context.Context, by auth.Caller, touch id.Touch,
 		}
 		if spent, err := t.SpendTap(ctx, by.Workspace, touch, now); err != nil || !spent {
 			return client.NoTap(), err
+		}
+		if err := p.giveBack(ctx); err != nil {
+			return nil, err
 		}
 		return nil, fresh.Write(ctx, t, by, k.SecurityKey, now)
 	})

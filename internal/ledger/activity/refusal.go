@@ -40,7 +40,10 @@ func WriteOverdue(ctx context.Context, t Tx, r OverdueRefusal, now time.Time) er
 	}
 	e := Event{
 		Workspace: r.Workspace, Action: r.Action, Outcome: Refused, Reason: r.Reason, Count: r.Count,
-		Actor: Party{Type: kind, ID: identity}, SecurityKey: id.SecurityKey(key),
+		Actor: Party{Type: kind, ID: identity},
+	}
+	if k, is := id.Parse[id.KindSecurityKey](key); is { // else it is the digest of a card that nobody has
+		e.SecurityKey = k
 	}
 	if auth.Kind(kind) == auth.Client {
 		e.Client = id.Client(identity)

@@ -67,7 +67,8 @@ func (s *Service) prove(sh Shown) (dpop.Proof, auth.Proof, *fault.Error) {
 // Verify returns the client that made the proof; by is the caller of the Clients key that the
 // request showed. Any proof that is not good is one and the same fault, but for UseNonce. A
 // program that is not enrolled, waits for approval or was revoked is told so (Forbidden). All of
-// it is recorded but UseNonce, which asks for the proof once more. The caller's proof is spent by the one act that it calls for.
+// it is recorded but UseNonce, which asks for the proof once more. The caller's proof is spent
+// by the one act that it calls for.
 func (s *Service) Verify(ctx context.Context, by auth.Caller, sh Shown) (auth.Caller, error) {
 	p, proof, f := s.prove(sh)
 	if f != nil {
@@ -144,11 +145,14 @@ func (s *Service) Whoami(ctx context.Context, by auth.Caller, sh Shown) (Client,
 	return c, found, err
 }
 
-// Touch is a call of a client that asks for nothing that is recorded: its proof is spent.
-func (s *Service) Touch(ctx context.Context, by auth.Caller) error {
-	return s.gate.Write(ctx, by, activity.Attempt{Action: "client.touch", Need: auth.Authenticate}, func(context.Context, Tx, auth.Standing, time.Time) (*fault.Error, error) {
-		return nil, nil
+// Touch is a call of a client that asks for nothing but what it is: its proof is spent.
+func (s *Service) Touch(ctx context.Context, by auth.Caller) (Client, error) {
+	var c Client
+	err := s.gate.Write(ctx, by, activity.Attempt{Action: "client.touch", Need: auth.Authenticate}, func(ctx context.Context, t Tx, _ auth.Standing, _ time.Time) (_ *fault.Error, err error) {
+		c, _, err = t.FindClient(ctx, by.Workspace, by.Client)
+		return nil, err
 	})
+	return c, err
 }
 
 // Enrol makes the program that shows a Clients key, and a proof by the key that it enrols, a

@@ -43,7 +43,7 @@ func tickets(t *testing.T, d Database) {
 	p := newTap(by, k)
 	insertTap(t, d, p)
 	got, found := findTicket(t, d, w, p.ID)
-	want := client.Ticket{Tap: p, Now: client.Stamp{Key: 1, User: ada.Revision, Client: 1}, Active: true, KeyName: "Badge", UserName: ada.Name(), Auditable: ada.Auditable, KeySeen: k.LastActivityAt, UserSeen: ada.LastActivityAt}
+	want := client.Ticket{Tap: p, Now: client.Stamp{Key: 1, User: ada.Revision, Client: 1}, Active: true, KeyName: "Badge", UserName: ada.Name(), Auditable: ada.Auditable, CardSealed: k.Card.Sealed, KeySeen: k.LastActivityAt, UserSeen: ada.LastActivityAt}
 	if same(t, "the ticket", got, want); !found {
 		t.Error("the tap is not found")
 	}
