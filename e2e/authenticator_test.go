@@ -39,6 +39,7 @@ func TestAuthenticatorWithdrawals(t *testing.T) {
 		}
 	}
 	c := newCluster(t, 3)
+	t.Run("a tap at all servers at once", func(t *testing.T) { newStation(t, c, "At once").once() })
 	for _, w := range []struct {
 		what     string
 		withdraw func(s *station) error
@@ -274,5 +275,28 @@ func (s *station) withdrawal(withdraw func(s *station) error, codes []string, to
 	users.Wait()
 	for at := range signed {
 		total.before.Add(signed[at].Load())
+	}
+}
+
+// once asks all servers for a signature with one tap: one answers.
+func (s *station) once() {
+	s.t.Helper()
+	for range 10 {
+		options := loginOptions()
+		tap, err := s.tap(0, agent.Get, options)
+		s.must(err)
+		var all sync.WaitGroup
+		var signed atomic.Int64
+		for i := range 3 * len(s.programs) {
+			all.Go(func() {
+				if s.sign(waiting{i % len(s.programs), tap, options}) == nil {
+					signed.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if signed.Load() != 1 {
+			s.t.Fatalf("one tap at all servers at once gives %d signatures, want one", signed.Load())
+		}
 	}
 }
