@@ -13,6 +13,7 @@ import (
 	"github.com/keyhold/keyhold/internal/agent"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/flow/authenticate"
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/room/client"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
@@ -215,7 +216,7 @@ func TestAuthenticator_bindsTheToken(t *testing.T) {
 		if got := d.end(c.make()); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
-		d.clock.Advance(time.Minute) // the next refusal has a line of its own
+		d.clock.Advance(authenticate.Window) // the next refusal has a line of its own, and its taps are free
 		if got := d.lines(seen); !slices.Equal(got, []line{c.line}) {
 			t.Errorf("%s: the record says %+v, want %+v", c.name, got, c.line)
 		}
