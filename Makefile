@@ -27,10 +27,13 @@ bench: web build ## measure; figures and how to read them are in docs/performanc
 	$(GO) test ./internal/app -run XXX -bench Users -benchtime 50x -timeout 30m
 	$(GO) test ./internal/app -run XXX -bench Keys -benchtime 1x -timeout 30m
 	$(GO) test ./internal/app -run XXX -bench Door -benchtime 1x -timeout 30m
+	$(GO) test ./internal/app -run XXX -bench Authenticator -benchtime 1x -timeout 30m
 	KEYHOLD_REVOCATIONS=100 $(GO) test ./e2e -count=1 -run Revocation -v -timeout 30m
 
 profile: ## measure anew what the compiler builds the server by (cmd/keyhold/default.pgo)
-	KEYHOLD_BENCH_KEYS=20000 KEYHOLD_BENCH_PROFILE=$(CURDIR)/cmd/keyhold/default.pgo $(GO) test ./internal/app -run XXX -bench Keys -benchtime 1x -timeout 30m
+	KEYHOLD_BENCH_KEYS=20000 KEYHOLD_BENCH_PROFILE=$(CURDIR)/bin/keys.pgo $(GO) test ./internal/app -run XXX -bench Keys -benchtime 1x -timeout 30m
+	KEYHOLD_BENCH_PROFILE=$(CURDIR)/bin/authenticator.pgo $(GO) test ./internal/app -run XXX -bench Authenticator -benchtime 1x -timeout 30m
+	$(GO) tool pprof -proto bin/keys.pgo bin/authenticator.pgo > cmd/keyhold/default.pgo
 
 fuzz: ## run each fuzz target for FUZZ=30s
 	tools/fuzz.sh $(FUZZ)
