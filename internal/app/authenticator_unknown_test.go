@@ -274,8 +274,8 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// pairsInBurst is how many pairs come at once, before the budget of taps is full.
-const pairsInBurst = authenticate.MaxTaps / 2
+// pairsInBurst is how many pairs come at once after a first tap, before the budget of taps is full.
+const pairsInBurst = (authenticate.MaxTaps - 1) / 2
 
 // TestAuthenticator_unknownCardsTakeAsLong compares how long answers take: pairs of a card that
 // somebody has and one that nobody has, one after the other in either order. KEYHOLD_PAIRS is
