@@ -123,12 +123,6 @@ func (t *Tx) AddRate(ctx context.Context, name string, by int, now time.Time, wi
 	return c.n, moment(c.since), err
 }
 
-// GiveBackRates satisfies client.TapTx.
-func (t *Tx) GiveBackRates(ctx context.Context, one, other string) error {
-	_, err := t.exec(ctx, `UPDATE signin_rate SET n = n - 1 WHERE name IN ($1, $2) AND n > 0`, one, other)
-	return err
-}
-
 const (
 	// proofSweep bounds how many rows of each kind one call of ForgetProofs removes.
 	proofSweep = 5000

@@ -75,15 +75,14 @@ func NewService(c Config) *Service {
 
 // The bounds of what no single card's counter sees.
 const (
-	// MaxTaps is how many taps a client may send in Window that come to nothing, and
-	// MaxTapsNetwork how many its network: then all taps there are refused for the rest of it.
-	// A tap that comes to a signature, or to another PIN, is given back. Were only cards counted
-	// that nobody has, or only those refused, it would tell which cards are known.
-	MaxTaps        = 10
-	MaxTapsNetwork = 100
+	// MaxUnknown is how many taps of cards that nobody has a client may send in Window, and
+	// MaxUnknownNetwork how many its network: then all taps there are refused for the rest of
+	// it. Were only unknown ones refused, each further tap would tell whether a card is known.
+	MaxUnknown        = 10
+	MaxUnknownNetwork = 100
 	// MaxWrong and MaxWrongNetwork are the same for wrong PINs, over all cards.
-	MaxWrong        = 20
-	MaxWrongNetwork = 200
+	MaxWrong        = 40
+	MaxWrongNetwork = 400
 	Window          = 10 * time.Minute
 )
 
@@ -213,23 +212,22 @@ type budget struct {
 
 // constant: two budgets.
 var (
-	idleTaps  = budget{"tap", MaxTaps, MaxTapsNetwork}
-	wrongPINs = budget{"wrong_pin", MaxWrong, MaxWrongNetwork}
+	unknownCards = budget{"unknown_card", MaxUnknown, MaxUnknownNetwork}
+	wrongPINs    = budget{"wrong_pin", MaxWrong, MaxWrongNetwork}
 )
 
 // count adds to a budget, which may be 0: the same rows are written in any case. It returns
 // the fault of one that is spent, by an addition of one or without any.
 func (p *pass) count(ctx context.Context, b budget, by int) (*fault.Error, error) {
-	client, place := p.names(b)
-	n, since, err := p.t.AddRate(ctx, client, by, p.now, Window)
+	n, since, err := p.t.AddRate(ctx, b.name+"/"+string(p.by.Client), by, p.now, Window)
 	if err != nil {
 		return nil, err
 	}
-	network, sinceNetwork, err := p.t.AddRate(ctx, place, by, p.now, Window)
+	network, sinceNetwork, err := p.t.AddRate(ctx, b.name+"/"+string(p.by.Workspace)+"/"+auth.Network(p.by.IP), by, p.now, Window)
 	if err != nil {
 		return nil, err
 	}
-	text := "Too many cards or PINs were tried here that came to nothing. Try again in a few minutes."
+	text := "Too many cards or PINs were tried here that nobody has. Try again in a few minutes."
 	switch rest := int64(1 - by); {
 	case n+rest > b.client:
 		return fault.TooMany("too_many_tries", text, since.Add(Window).Sub(p.now)), nil
@@ -237,17 +235,6 @@ func (p *pass) count(ctx context.Context, b budget, by int) (*fault.Error, error
 		return fault.TooMany("too_many_tries", text, sinceNetwork.Add(Window).Sub(p.now)), nil
 	}
 	return nil, nil
-}
-
-// names are those under which a budget is counted.
-func (p *pass) names(b budget) (client, network string) {
-	return b.name + "/" + string(p.by.Client), b.name + "/" + string(p.by.Workspace) + "/" + auth.Network(p.by.IP)
-}
-
-// giveBack takes the tap out of the budget: it came to something.
-func (p *pass) giveBack(ctx context.Context) error {
-	client, network := p.names(idleTaps)
-	return p.t.GiveBackRates(ctx, client, network)
 }
 
 // pressure is count, with the refusal recorded.

@@ -368,9 +368,6 @@ const seenAgain = time.Minute
 
 // touch notes that key and holder did something.
 func (p *pass) touch(ctx context.Context, k client.Ticket) error {
-	if err := p.giveBack(ctx); err != nil {
-		return err
-	}
 	if p.now.Sub(k.UserSeen) >= seenAgain {
 		if err := p.t.TouchUser(ctx, p.by.Workspace, k.User, p.now); err != nil {
 			return err

@@ -125,13 +125,15 @@ func (p *pass) tap(ctx context.Context, out *client.Ticket, c client.Client) (*f
 	if err != nil {
 		return nil, err
 	}
+	unknown := 0
 	if !known {
+		unknown = 1
 		if _, _, err := p.t.FindAnyCard(ctx, p.by.Workspace); err != nil { // the same work as for a card that is known
 			return nil, err
 		}
 	}
 	p.about(k.ID, k.Name, k.User, out.CardDigest, out.RPID)
-	if f, err := p.pressure(ctx, idleTaps, 1); f != nil || err != nil {
+	if f, err := p.pressure(ctx, unknownCards, unknown); f != nil || err != nil {
 		return f, err
 	}
 	holder, err := p.t.FindTapHolder(ctx, p.by.Workspace, k.User)
@@ -229,7 +231,9 @@ func (p *pass) compare(ctx context.Context, keys securitykey.Secrets, k client.T
 		return nil, err
 	}
 	if try.Fault != nil {
-		_, err := p.count(ctx, wrongPINs, 1)
+		if try.Wrong {
+			_, err = p.count(ctx, wrongPINs, 1)
+		}
 		return try.Fault, err
 	}
 	if card.PIN.MustChange && p.op != client.PINChange {
@@ -282,9 +286,6 @@ func (s *Service) ChangePIN(ctx context.Context, by auth.Caller, touch id.Touch,
 		}
 		if spent, err := t.SpendTap(ctx, by.Workspace, touch, now); err != nil || !spent {
 			return client.NoTap(), err
-		}
-		if err := p.giveBack(ctx); err != nil {
-			return nil, err
 		}
 		return nil, fresh.Write(ctx, t, by, k.SecurityKey, now)
 	})

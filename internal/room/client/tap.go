@@ -150,8 +150,6 @@ type TapTx interface {
 	// AddRate counts by more under the name, which may be 0, and returns how many there are
 	// since the window began.
 	AddRate(ctx context.Context, name string, by int, now time.Time, window time.Duration) (n int64, since time.Time, err error)
-	// GiveBackRates takes one from what is counted under both names.
-	GiveBackRates(ctx context.Context, one, other string) error
 }
 
 // NoTap is the fault of a tap that is not good for what is asked: it is unknown, over, used,

@@ -167,6 +167,7 @@ type Try struct {
 	Fault       *fault.Error // nil if the PIN is right
 	Left        int          // how many tries are left, with pin_invalid
 	PausedUntil time.Time    // zero unless no try is taken before
+	Wrong       bool         // the PIN was compared, and is wrong
 	locks       bool         // this try locked the PIN
 }
 
@@ -248,14 +249,14 @@ func wrongPIN(k SecurityKey, wrong int, now time.Time) Try {
 	left := PINTries - wrong
 	switch {
 	case left <= 0:
-		return Try{Fault: lockedPIN(), locks: true}
+		return Try{Fault: lockedPIN(), Wrong: true, locks: true}
 	case k.PIN.PausedUntil.After(now):
 		return Try{
 			Fault: fault.Invalid("pin_invalid", "This PIN is wrong. Try again in "+restText(k, now)+"; "+triesText(left)+"."),
-			Left:  left, PausedUntil: k.PIN.PausedUntil,
+			Left:  left, PausedUntil: k.PIN.PausedUntil, Wrong: true,
 		}
 	}
-	return Try{Fault: fault.Invalid("pin_invalid", "This PIN is wrong: "+triesText(left)+"."), Left: left}
+	return Try{Fault: fault.Invalid("pin_invalid", "This PIN is wrong: "+triesText(left)+"."), Left: left, Wrong: true}
 }
 
 // usablePIN answers why the key has no PIN to be tried, or nil.
