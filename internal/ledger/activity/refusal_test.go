@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
+	"github.com/keyhold/keyhold/internal/base/id"
 )
 
 // lines is a Tx that keeps what is appended.
@@ -41,15 +42,16 @@ func TestWriteOverdue_writesOneLine(t *testing.T) {
 	client := line(Party{Type: "client", ID: "cli_1"})
 	client.Client = "cli_1"
 	card := client
-	card.SecurityKey = "sk_1"
+	card.SecurityKey = id.New[id.KindSecurityKey](now)
 	for caller, want := range map[string]Event{
 		// What Refuse makes of each kind of caller.
-		string(auth.Administrator) + " user_1":  administrator,
-		string(auth.APIKey) + " key_1":          line(Party{Type: "api_key", ID: "key_1"}),
-		string(auth.System) + " a command line": line(Party{Type: "system", ID: "a command line"}),
-		string(auth.Client) + " cli_1":          client,
-		string(auth.Client) + " cli_1 sk_1":     card,
-		string(auth.Anonymous) + " ":            line(Party{Type: "anonymous"}),
+		string(auth.Administrator) + " user_1":                     administrator,
+		string(auth.APIKey) + " key_1":                             line(Party{Type: "api_key", ID: "key_1"}),
+		string(auth.System) + " a command line":                    line(Party{Type: "system", ID: "a command line"}),
+		string(auth.Client) + " cli_1":                             client,
+		string(auth.Client) + " cli_1 " + string(card.SecurityKey): card,
+		string(auth.Client) + " cli_1 0badcafe":                    client, // of a card that nobody has
+		string(auth.Anonymous) + " ":                               line(Party{Type: "anonymous"}),
 	} {
 		var l lines
 		if err := WriteOverdue(context.Background(), &l, refusal(caller), now); err != nil {
