@@ -241,7 +241,7 @@ func (d direct) send(path string, headers, body []byte) (int, string, []byte, er
 		name, value, _ := bytes.Cut(line, []byte(": "))
 		r.Header.Set(string(name), string(value))
 	}
-	resp, err := through{d.h}.RoundTrip(r)
+	resp, err := through(d).RoundTrip(r)
 	if err != nil {
 		return 0, "", nil, err
 	}
@@ -503,7 +503,6 @@ func ecdsaCost(b *testing.B) (verify, sign float64) {
 type record struct {
 	run tx.Runner[activity.Tx]
 	by  auth.Caller
-	now int // counts rows
 }
 
 func newRecord(b *testing.B) *record {

@@ -28,7 +28,7 @@ func clientTerms(c client.Client) []string {
 	return directory.GroupTerms(directory.Group{Name: c.Name})
 }
 
-// InsertClient satisfies client.ClientTx.
+// InsertClient satisfies client.ProgramTx.
 func (t *Tx) InsertClient(ctx context.Context, c client.Client) error {
 	if err := t.must(ctx, `
 		INSERT INTO client (id, workspace, name, name_fold, kind, state, thumbprint, public_key, pinless_allowed, reader_format, api_key,
@@ -44,7 +44,7 @@ func (t *Tx) InsertClient(ctx context.Context, c client.Client) error {
 	return t.addTerms(ctx, c.Workspace, "client", string(c.ID), clientTerms(c))
 }
 
-// UpdateClient satisfies client.ClientTx.
+// UpdateClient satisfies client.ProgramTx.
 func (t *Tx) UpdateClient(ctx context.Context, c client.Client) error {
 	was, _, err := find(ctx, t, value[string], `SELECT state FROM client WHERE workspace = $1 AND id = $2`, c.Workspace, c.ID)
 	if err != nil {
@@ -64,7 +64,7 @@ func (t *Tx) UpdateClient(ctx context.Context, c client.Client) error {
 	return t.replaceTerms(ctx, c.Workspace, "client", string(c.ID), clientTerms(c))
 }
 
-// DeleteClient satisfies client.ClientTx.
+// DeleteClient satisfies client.ProgramTx.
 func (t *Tx) DeleteClient(ctx context.Context, w id.Workspace, c id.Client) error {
 	if err := t.must(ctx, `DELETE FROM client WHERE workspace = $1 AND id = $2 AND state = 'revoked'`, w, c); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (t *Tx) DeleteClient(ctx context.Context, w id.Workspace, c id.Client) erro
 	return t.removeTerms(ctx, w, "client", string(c))
 }
 
-// LockClient satisfies client.ClientTx.
+// LockClient satisfies client.ProgramTx.
 func (t *Tx) LockClient(ctx context.Context, w id.Workspace, c id.Client) (client.Client, bool, error) {
 	there, err := t.one(ctx, `UPDATE client SET revision = revision WHERE workspace = $1 AND id = $2`, w, c)
 	if err != nil || !there {
@@ -84,24 +84,24 @@ func (t *Tx) LockClient(ctx context.Context, w id.Workspace, c id.Client) (clien
 	return t.FindClient(ctx, w, c)
 }
 
-// FindClient satisfies client.ClientTx.
+// FindClient satisfies client.ProgramTx.
 func (t *Tx) FindClient(ctx context.Context, w id.Workspace, c id.Client) (client.Client, bool, error) {
 	return find(ctx, t, scanClient, `SELECT `+clientColumns+` FROM client c WHERE c.workspace = $1 AND c.id = $2`, w, c)
 }
 
-// FindClientByKey satisfies client.ClientTx.
+// FindClientByKey satisfies client.ProgramTx.
 func (t *Tx) FindClientByKey(ctx context.Context, w id.Workspace, thumbprint string) (client.Client, bool, error) {
 	return find(ctx, t, scanClient, `SELECT `+clientColumns+` FROM client c WHERE c.workspace = $1 AND c.thumbprint = $2`, w, thumbprint)
 }
 
-// ClientNameTaken satisfies client.ClientTx.
+// ClientNameTaken satisfies client.ProgramTx.
 func (t *Tx) ClientNameTaken(ctx context.Context, w id.Workspace, name string, except id.Client) (bool, error) {
 	n, err := t.number(ctx, `
 		SELECT COUNT(*) FROM client WHERE workspace = $1 AND name_fold = $2 AND state <> 'revoked' AND id <> $3`, w, directory.Fold(name), except)
 	return n > 0, err
 }
 
-// ListClients satisfies client.ClientTx.
+// ListClients satisfies client.ProgramTx.
 func (t *Tx) ListClients(ctx context.Context, w id.Workspace, q client.Query) (page.Page[client.Client], error) {
 	l := &listQuery{from: "client c"}
 	l.filter("c.workspace = ?", w)
@@ -128,7 +128,7 @@ func (t *Tx) ListClients(ctx context.Context, w id.Workspace, q client.Query) (p
 	return list(ctx, t, l, clientColumns, by, "c.id", q.Page, scanClient, position)
 }
 
-// CountClients satisfies client.ClientTx.
+// CountClients satisfies client.ProgramTx.
 func (t *Tx) CountClients(ctx context.Context, w id.Workspace) (client.Counts, error) {
 	var n [3]int64
 	for i, s := range client.States() {

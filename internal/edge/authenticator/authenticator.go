@@ -74,19 +74,19 @@ func (e *edge) open(w http.ResponseWriter, r *http.Request) (*request, bool) {
 	q := &request{w: w, r: r}
 	text, _, ok := kit.Bearer(r)
 	if !ok {
-		q.refuse(fault.Unauthenticated())
+		q.refuse(r.Context(), fault.Unauthenticated())
 		return nil, false
 	}
 	q.token = text
 	err := e.c.Keys.IdentifyInto(r.Context(), kit.Nobody(r.Context()), text, apikey.Clients, &q.id)
 	if err != nil {
-		q.refuse(err)
+		q.refuse(r.Context(), err)
 		return nil, false
 	}
 	q.by = q.id.Caller
 	kit.NoteCaller(r.Context(), q.by)
 	if q.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
-		q.refuse(fault.Invalid("body_too_large", "The body is too large, or broke off."))
+		q.refuse(r.Context(), fault.Invalid("body_too_large", "The body is too large, or broke off."))
 		return nil, false
 	}
 	return q, true
@@ -122,7 +122,7 @@ func (e *edge) asClient(h handler) http.HandlerFunc {
 		kit.NoteCaller(ctx, by)
 		answer, err := h(ctx, q)
 		if err != nil {
-			q.refuse(err)
+			q.refuse(ctx, err)
 			return
 		}
 		status := http.StatusOK
@@ -138,7 +138,7 @@ func (q *request) refuseWithNonce(ctx context.Context, e *edge, err error) {
 	if f, is := fault.As(err); is && f.Code == client.UseNonce().Code {
 		q.w.Header().Set("DPoP-Nonce", e.c.Clients.Nonce(ctx, q.by))
 	}
-	q.refuse(err)
+	q.refuse(ctx, err)
 }
 
 // problem is an answer that says no, with what clients are told besides.
@@ -163,8 +163,8 @@ var names = map[string]string{
 	"type_error":          ctap.TypeError,
 }
 
-func (q *request) refuse(err error) {
-	p := problem{Problem: kit.ProblemOf(q.r.Context(), err)}
+func (q *request) refuse(ctx context.Context, err error) {
+	p := problem{Problem: kit.ProblemOf(ctx, err)}
 	p.Name = names[p.Code]
 	if tried, is := err.(*tryError); is { //nolint:errorlint // never wrapped: it is made here
 		if tried.try.Left > 0 || p.Code == "pin_locked" {
@@ -190,7 +190,7 @@ func read[T any](q *request) (in T, err error) {
 	if err := d.Decode(&in); err != nil {
 		return in, fault.Invalid("invalid_json", "The body is not the JSON that is wanted here.").Because(err)
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // the decoder returns it as it is
+	if _, err := d.Token(); err != io.EOF {
 		return in, fault.Invalid("invalid_json", "There is more than one JSON value in the body.")
 	}
 	return in, nil

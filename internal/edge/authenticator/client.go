@@ -22,7 +22,7 @@ func (e *edge) whoami(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("DPoP") != "" {
 		c, found, err := e.c.Clients.Whoami(r.Context(), q.by, e.shown(q))
 		if err != nil {
-			q.refuse(err)
+			q.refuse(r.Context(), err)
 			return
 		}
 		if found {
@@ -79,7 +79,7 @@ func (e *edge) enrol(w http.ResponseWriter, r *http.Request) {
 	}
 	in, err := read[enrolment](q)
 	if err != nil {
-		q.refuse(err)
+		q.refuse(r.Context(), err)
 		return
 	}
 	c, err := e.c.Clients.Enrol(r.Context(), q.by, e.shown(q), client.Enrolment{Name: in.Name, Kind: client.Kind(in.Kind), JWK: in.JWK, Code: in.Code.ExposeString()})

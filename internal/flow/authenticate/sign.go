@@ -201,7 +201,7 @@ func (s *Service) GetAssertion(ctx context.Context, by auth.Caller, in Signing) 
 	}
 	in.rpID = options.RPID
 	a := assertion{s: s, by: by, in: in, options: options}
-	done := false
+	var done bool
 	if a.k, a.all, done = s.remembered(by, client.Get, in, options.Hash); done {
 		if done, err = a.prepare(ctx); done && err == nil {
 			done, err = a.write(ctx)
@@ -253,7 +253,7 @@ func (a *assertion) uv() bool { return !a.in.Verification.IsEmpty() }
 // prepare signs, outside any transaction. It returns false if there is nothing to be signed.
 func (a *assertion) prepare(ctx context.Context) (bool, error) {
 	if a.f != nil {
-		return false, nil
+		return false, nil //nolint:nilerr // the fault is for write to answer
 	}
 	a.data = webauthn.ClientData(webauthn.Get, a.options.Challenge, originOf(a.k))
 	sum := sha256.Sum256(a.data)

@@ -153,7 +153,7 @@ func NewService(c Config) *Service {
 type Tx interface {
 	activity.GateTx
 	tx.Latches
-	ClientTx
+	ProgramTx
 	CodeTx
 	// CountRate counts one more under the name and returns how many there were since the
 	// window began, which a count after its end begins anew.
@@ -164,8 +164,8 @@ type Tx interface {
 	APIKeyEnrols(ctx context.Context, w id.Workspace, k id.APIKey) (bool, error)
 }
 
-// ClientTx is the storage of the clients.
-type ClientTx interface {
+// ProgramTx is the storage of the clients: of the programs at workstations.
+type ProgramTx interface {
 	// InsertClient writes the client and its search terms, and counts it.
 	InsertClient(ctx context.Context, c Client) error
 	// UpdateClient writes all that can change of a client but when it was last seen. Lock it

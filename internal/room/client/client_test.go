@@ -100,7 +100,7 @@ func TestEnrol_waitsForApproval(t *testing.T) {
 		t.Errorf("the line is %+v", line)
 	}
 	_, err := p.verified(t, o)
-	storetest.Fault(t, err, "client_pending")
+	storetest.Refused(t, err, "client_pending")
 	if line := storetest.Activity(t, o.Store, o.w, "client.use"); line.Outcome != activity.Refused || line.Reason != "client_pending" || line.Client != c.ID {
 		t.Errorf("the line is %+v", line)
 	}
@@ -124,7 +124,7 @@ func TestEnrol_waitsForApproval(t *testing.T) {
 	if err := touch(by); err != nil {
 		t.Error(err)
 	}
-	storetest.Fault(t, touch(by), "invalid_dpop_proof")
+	storetest.Refused(t, touch(by), "invalid_dpop_proof")
 	if _, err := o.Approve(t.Context(), o.by, c.ID); err != nil {
 		t.Errorf("approving again: %v, want nothing changed", err)
 	}
@@ -177,7 +177,7 @@ func TestEnrol_ofALeakedKeyIsRefused(t *testing.T) {
 	}
 	storetest.Exec(t, o.Database, `UPDATE apikey SET leaked_at = 1 WHERE id = $1`, string(o.key.APIKey))
 	_, err := newProgram(t).enrols(t, o, "Back office", "")
-	storetest.Fault(t, err, "key_enrols_nobody")
+	storetest.Refused(t, err, "key_enrols_nobody")
 	by, err := p.verified(t, o)
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func TestEnrol_boundsWhoWaits(t *testing.T) {
 	o := newOffice(t)
 	storetest.Exec(t, o.Database, `INSERT INTO tally (workspace, name, n) VALUES ($1, 'clients/pending', $2)`, string(o.w), client.MaxPending)
 	_, err := newProgram(t).enrols(t, o, "One more", "")
-	storetest.Fault(t, err, "too_many_pending")
+	storetest.Refused(t, err, "too_many_pending")
 }
 
 func TestRevoke_isForGood(t *testing.T) {
@@ -204,23 +204,23 @@ func TestRevoke_isForGood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	storetest.Fault(t, o.Revoke(t.Context(), o.by, c.ID, 1), "revision_changed")
+	storetest.Refused(t, o.Revoke(t.Context(), o.by, c.ID, 1), "revision_changed")
 	if err := o.Revoke(t.Context(), o.by, c.ID, 2); err != nil {
 		t.Fatal(err)
 	}
 	storetest.Activity(t, o.Store, o.w, "client.revoke")
 	// It was verified before, and asks now.
 	_, err = o.Touch(t.Context(), by)
-	storetest.Fault(t, err, "unauthenticated")
+	storetest.Refused(t, err, "unauthenticated")
 	_, err = p.verified(t, o)
-	storetest.Fault(t, err, "client_revoked")
+	storetest.Refused(t, err, "client_revoked")
 	_, err = p.enrols(t, o, "Front desk", "")
-	storetest.Fault(t, err, "client_revoked")
+	storetest.Refused(t, err, "client_revoked")
 	_, err = o.Approve(t.Context(), o.by, c.ID)
-	storetest.Fault(t, err, "client_revoked")
+	storetest.Refused(t, err, "client_revoked")
 	name := "Again"
 	_, err = o.Change(t.Context(), o.by, c.ID, client.Change{Name: &name}, 0)
-	storetest.Fault(t, err, "client_revoked")
+	storetest.Refused(t, err, "client_revoked")
 	if got, err := o.Find(t.Context(), o.by, c.ID); err != nil || got.State != client.Revoked || got.RevokedAt.IsZero() {
 		t.Errorf("Find() = %+v, %v", got, err)
 	}
@@ -228,7 +228,7 @@ func TestRevoke_isForGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = o.Find(t.Context(), o.by, c.ID)
-	storetest.Fault(t, err, "client_not_found")
+	storetest.Refused(t, err, "client_not_found")
 	if line := storetest.Activity(t, o.Store, o.w, "client.delete"); line.Target.Name != "Front desk" {
 		t.Errorf("the line is %+v", line)
 	}
@@ -253,12 +253,12 @@ func TestChange(t *testing.T) {
 		t.Errorf("a change to what it is gives %+v, %v", again, err)
 	}
 	_, err = o.Change(t.Context(), o.by, c.ID, client.Change{Name: &other.Name}, 0)
-	storetest.Fault(t, err, "name_taken")
+	storetest.Refused(t, err, "name_taken")
 	_, err = o.Change(t.Context(), o.by, c.ID, client.Change{Name: &name}, 1)
-	storetest.Fault(t, err, "revision_changed")
+	storetest.Refused(t, err, "revision_changed")
 	bad := client.ReaderFormat("octal")
 	_, err = o.Change(t.Context(), o.by, c.ID, client.Change{ReaderFormat: &bad}, 0)
-	storetest.Fault(t, err, "invalid_fields")
+	storetest.Refused(t, err, "invalid_fields")
 	upper := "RECEPTION"
 	if got, err := o.Change(t.Context(), o.by, c.ID, client.Change{Name: &upper}, 0); err != nil || got.Name != upper {
 		t.Errorf("its own name in capitals: %+v, %v", got, err)
@@ -284,7 +284,7 @@ func TestCode_approvesAsOftenAsItSays(t *testing.T) {
 		t.Errorf("the second use: %+v, %v", c, err)
 	}
 	_, err = newProgram(t).enrols(t, o, "Workshop", text.ExposeString())
-	storetest.Fault(t, err, "enrolment_code_invalid")
+	storetest.Refused(t, err, "enrolment_code_invalid")
 	if dump := storetest.Dump(t, o.Database); strings.Contains(dump, text.ExposeString()) || strings.Contains(dump, strings.ReplaceAll(text.ExposeString(), "-", "")) {
 		t.Error("the code stands in the database")
 	}
@@ -302,7 +302,7 @@ func TestCode_ends(t *testing.T) {
 	_, expired := issue()
 	o.clock.Advance(client.MinCodeLife)
 	_, err := newProgram(t).enrols(t, o, "Front desk", expired)
-	storetest.Fault(t, err, "enrolment_code_invalid")
+	storetest.Refused(t, err, "enrolment_code_invalid")
 	c, withdrawn := issue()
 	if all, err := o.Codes(t.Context(), o.by); err != nil || len(all) != 1 || all[0].ID != c.ID {
 		t.Errorf("Codes() = %+v, %v, want the one that is good", all, err)
@@ -310,18 +310,18 @@ func TestCode_ends(t *testing.T) {
 	if err := o.WithdrawCode(t.Context(), o.by, c.ID); err != nil {
 		t.Fatal(err)
 	}
-	storetest.Fault(t, o.WithdrawCode(t.Context(), o.by, c.ID), "enrolment_code_not_found")
+	storetest.Refused(t, o.WithdrawCode(t.Context(), o.by, c.ID), "enrolment_code_not_found")
 	_, err = newProgram(t).enrols(t, o, "Front desk", withdrawn)
-	storetest.Fault(t, err, "enrolment_code_invalid")
+	storetest.Refused(t, err, "enrolment_code_invalid")
 	for _, n := range []client.NewEnrolmentCode{{Life: time.Minute}, {Life: client.MaxCodeLife + time.Minute}, {Uses: -1}, {Uses: client.MaxUses + 1}} {
 		_, _, err := o.IssueCode(t.Context(), o.by, n)
-		storetest.Fault(t, err, "invalid_fields")
+		storetest.Refused(t, err, "invalid_fields")
 	}
 	for range client.MaxCodes {
 		issue()
 	}
 	_, _, err = o.IssueCode(t.Context(), o.by, client.NewEnrolmentCode{})
-	storetest.Fault(t, err, "too_many_codes")
+	storetest.Refused(t, err, "too_many_codes")
 }
 
 func TestCode_triesAreCounted(t *testing.T) {
@@ -333,10 +333,10 @@ func TestCode_triesAreCounted(t *testing.T) {
 	p := newProgram(t)
 	for range 20 {
 		_, err := p.enrols(t, o, "Front desk", "AAAA-BBBB-CCCC-DDDD")
-		storetest.Fault(t, err, "enrolment_code_invalid")
+		storetest.Refused(t, err, "enrolment_code_invalid")
 	}
 	_, err = p.enrols(t, o, "Front desk", text.ExposeString())
-	storetest.Fault(t, err, "too_many_tries")
+	storetest.Refused(t, err, "too_many_tries")
 	o.clock.Advance(10 * time.Minute)
 	if _, err := p.enrols(t, o, "Front desk", text.ExposeString()); err != nil {
 		t.Errorf("ten minutes later: %v", err)
@@ -358,7 +358,7 @@ func TestWhoami_tellsWhoWaits(t *testing.T) {
 		t.Errorf("who proves nothing is %v, %v, want nobody", found, err)
 	}
 	_, err := newProgram(t).verified(t, o)
-	storetest.Fault(t, err, "client_unknown")
+	storetest.Refused(t, err, "client_unknown")
 }
 
 func TestStrangers(t *testing.T) {
@@ -389,10 +389,10 @@ func TestStrangers(t *testing.T) {
 		storetest.Strangers(t, o.Database, o.w, s)
 		other := storetest.Administrator(t, o.Store, storetest.Workspace(t, o.Store), "eve")
 		if s.Action == "client.find" || s.Action == "client.change" || s.Action == "client.approve" || s.Action == "client.revoke" {
-			storetest.Fault(t, s.Call(other), "client_not_found")
+			storetest.Refused(t, s.Call(other), "client_not_found")
 		}
 		if s.Action == "client.withdraw_code" {
-			storetest.Fault(t, s.Call(other), "enrolment_code_not_found")
+			storetest.Refused(t, s.Call(other), "enrolment_code_not_found")
 		}
 	}
 	if got, err := o.Find(t.Context(), o.by, c.ID); err != nil || got.State != client.Pending || got.Name != "Front desk" {
@@ -401,12 +401,12 @@ func TestStrangers(t *testing.T) {
 	// A client does nothing but what clients do, and nobody else does that.
 	by := storetest.Client(t, o.Database, o.w, "Workshop")
 	_, err = o.List(t.Context(), by, client.Query{})
-	storetest.Fault(t, err, "client_only")
+	storetest.Refused(t, err, "client_only")
 	for _, c := range []auth.Caller{o.by, o.key} {
 		_, err = o.Touch(t.Context(), c)
-		storetest.Fault(t, err, "client_only")
+		storetest.Refused(t, err, "client_only")
 	}
-	storetest.Fault(t, o.Prune(t.Context(), o.by), "system_only")
+	storetest.Refused(t, o.Prune(t.Context(), o.by), "system_only")
 	if err := o.Prune(t.Context(), auth.Job("", "server")); err != nil {
 		t.Error(err)
 	}

@@ -126,10 +126,10 @@ func TestDelete_isFinal(t *testing.T) {
 		t.Errorf("the line is %+v", line)
 	}
 	_, err := s.Find(t.Context(), s.by, s.row.ID)
-	storetest.Fault(t, err, "credential_not_found")
-	storetest.Fault(t, s.Delete(t.Context(), s.by, s.row.ID), "credential_not_found")
+	storetest.Refused(t, err, "credential_not_found")
+	storetest.Refused(t, s.Delete(t.Context(), s.by, s.row.ID), "credential_not_found")
 	_, err = s.List(t.Context(), s.by, id.New[id.KindUser](time.Time{}), page.Request{})
-	storetest.Fault(t, err, "user_not_found")
+	storetest.Refused(t, err, "user_not_found")
 }
 
 func TestDelete_takesThePermissionsOfTheHolder(t *testing.T) {
@@ -137,7 +137,7 @@ func TestDelete_takesThePermissionsOfTheHolder(t *testing.T) {
 	storetest.Exec(t, s.Database, `INSERT INTO signin_administrator (id, workspace, user_id, owner, permissions, created_at)
 		VALUES ('adm_1', $1, $2, FALSE, 'locks.write', 1)`, string(s.w), string(s.ada.ID))
 	lesser := storetest.Administrator(t, s.Store, s.w, "lesser", auth.SecurityKeysRead, auth.SecurityKeysWrite)
-	storetest.Fault(t, s.Delete(t.Context(), lesser, s.row.ID), "beyond_your_permissions")
+	storetest.Refused(t, s.Delete(t.Context(), lesser, s.row.ID), "beyond_your_permissions")
 	if line := storetest.Activity(t, s.Store, s.w, "credential.delete"); line.Outcome != activity.Refused || line.Reason != "beyond_your_permissions" || line.User != s.ada.ID {
 		t.Errorf("the line is %+v", line)
 	}
@@ -158,7 +158,7 @@ func TestStrangers(t *testing.T) {
 		{storetest.Stranger{Action: "credential.delete", Need: auth.SecurityKeysWrite, Call: func(by auth.Caller) error { return s.Delete(t.Context(), by, s.row.ID) }}, "credential_not_found"},
 	} {
 		storetest.Strangers(t, s.Database, s.w, c.Stranger)
-		storetest.Fault(t, c.Call(other), c.code)
+		storetest.Refused(t, c.Call(other), c.code)
 	}
 	if _, err := s.Find(t.Context(), s.by, s.row.ID); err != nil {
 		t.Errorf("after all strangers it is gone: %v", err)

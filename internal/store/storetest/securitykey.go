@@ -94,7 +94,10 @@ func changedSecurityKey(t *testing.T, d Database) {
 			t.Errorf("by its link: %v (%v), want it found", found, err)
 		}
 		same(t, "by its link", byLink, k)
-		byCard, _, err := tx.FindSecurityKeyByCard(ctx, w, "digest")
+		byCard, found, err := tx.FindSecurityKeyByCard(ctx, w, "digest")
+		if err != nil || !found {
+			t.Errorf("by its card: %v (%v), want it found", found, err)
+		}
 		same(t, "by its card", byCard, k)
 		anyCard, found, err := tx.FindAnyCard(ctx, w)
 		if err != nil || !found {
