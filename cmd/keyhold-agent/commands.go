@@ -73,7 +73,8 @@ type enrolCmd struct {
 func (enrolCmd) Help() string {
 	return `The token is that of a Clients key, which the panel shows once when the key is made
 (App integrations > API keys). A key of this computer's own is made here. It never
-leaves the state file, and the token alone signs nothing without it.
+leaves the state file, and the token alone signs nothing without it. Its thumbprint is
+printed, and shown in the panel: compare the two before the client is approved.
 
   keyhold-agent enrol --server https://keys.example.com --name "Front desk" --token-file token.txt
 
@@ -118,7 +119,7 @@ func (cmd enrolCmd) Run(r *run) error {
 	if enrolled.State != approved {
 		next = "It waits for an administrator, who approves it in the panel: App integrations > Clients. keyhold-agent status tells.\n"
 	}
-	return say(r.out, "This computer is now the client %q (%s).\nIts key and token are in %s: keep that file to yourself.\n%s", s.name, s.id, cmd.State, next)
+	return say(r.out, "This computer is now the client %q (%s).\nKey %s: the panel shows the same.\nIts key and token are in %s: keep that file to yourself.\n%s", s.name, s.id, s.thumbprint(), cmd.State, next)
 }
 
 const approved = "approved"
@@ -152,7 +153,7 @@ func (cmd statusCmd) Run(r *run) error {
 	if refused != nil {
 		ready = "no"
 	}
-	return errors.Join(say(r.out, "Client      %s (%s)\nServer      %s\nWorkspace   %s\nAPI key     %s\nMay be used %s\n", s.name, s.id, s.server, who.Workspace.Name, who.Key.Name, ready), refused)
+	return errors.Join(say(r.out, "Client      %s (%s)\nKey         %s\nServer      %s\nWorkspace   %s\nAPI key     %s\nMay be used %s\n", s.name, s.id, s.thumbprint(), s.server, who.Workspace.Name, who.Key.Name, ready), refused)
 }
 
 type changePINCmd struct {

@@ -47,6 +47,9 @@ func start(t *testing.T) *server {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now := clock.System{}.Now()
 	body, _ := io.ReadAll(r.Body)
+	if want, got := "keyhold-agent/"+version(), r.Header.Get("User-Agent"); got != want {
+		s.t.Errorf("User-Agent = %q, want %q", got, want)
+	}
 	path := strings.TrimPrefix(r.URL.Path, "/authenticator/v1")
 	if path != "/whoami" {
 		p, err := dpop.Parse(r.Header.Get("DPoP"))
@@ -250,6 +253,9 @@ func TestEnrol_keepsTheKeyForItsOwner(t *testing.T) {
 	if public, err := dpop.ParseJWK(jwk); err != nil || !public.Equal(&kept.key.PublicKey) {
 		t.Errorf("the server has another key than the state: %s, %v", jwk, err)
 	}
+	if want := "\nKey " + dpop.Thumbprint(&kept.key.PublicKey) + ": "; !strings.Contains(out, want) {
+		t.Errorf("enrol printed\n%s\nwant %q", out, want)
+	}
 	if strings.Contains(out+errs, s.token[len(s.token)-20:]) {
 		t.Error("the token was printed")
 	}
@@ -259,7 +265,11 @@ func TestStatus_failsUntilApproved(t *testing.T) {
 	s := start(t)
 	path := s.enrolled()
 	code, out, errs := call(t, "", "status", "--state", path)
-	want := "Client      Front desk (cli_1)\nServer      " + s.http.URL + "\nWorkspace   Acme\nAPI key     Desks\nMay be used yes\n"
+	kept, err := where{path}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "Client      Front desk (cli_1)\nKey         " + dpop.Thumbprint(&kept.key.PublicKey) + "\nServer      " + s.http.URL + "\nWorkspace   Acme\nAPI key     Desks\nMay be used yes\n"
 	if d := cmp.Diff(want, out); code != 0 || d != "" || errs != "" {
 		t.Errorf("status = %d, %s; want before got:\n%s", code, errs, d)
 	}

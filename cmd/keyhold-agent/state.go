@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/keyhold/keyhold/internal/agent"
+	"github.com/keyhold/keyhold/internal/base/dpop"
 	"github.com/keyhold/keyhold/internal/base/secret"
 )
 
@@ -133,9 +134,12 @@ func (w where) keep(file *os.File, s state) error {
 	return os.Rename(file.Name(), w.State)
 }
 
+// thumbprint returns the key's name, as the panel shows it (RFC 7638).
+func (s state) thumbprint() string { return dpop.Thumbprint(&s.key.PublicKey) }
+
 // client returns the client that the state is of.
 func (s state) client() *agent.Client {
-	return agent.New(agent.Config{Server: s.server, Token: s.token, Key: s.key})
+	return agent.New(agent.Config{Server: s.server, Token: s.token, Key: s.key, Agent: "keyhold-agent/" + version()})
 }
 
 // parseServer reads a server's address. The token is a secret: it goes over HTTPS, or

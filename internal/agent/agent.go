@@ -31,6 +31,9 @@ type Config struct {
 	// HTTP makes the requests. Nil is one that waits 30 seconds. Redirects are not
 	// followed, whatever it says: a proof is for one URL.
 	HTTP *http.Client
+	// Agent is what requests say of the program (User-Agent, RFC 9110 §10.1.5): what
+	// administrators see of it. Empty is "keyhold-agent".
+	Agent string
 	// Clock is the machine's if nil.
 	Clock clock.Clock
 }
@@ -56,6 +59,9 @@ func New(c Config) *Client {
 	client.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if c.Clock == nil {
 		client.config.Clock = clock.System{}
+	}
+	if c.Agent == "" {
+		client.config.Agent = "keyhold-agent"
 	}
 	return client
 }

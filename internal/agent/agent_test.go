@@ -40,6 +40,7 @@ type server struct {
 	nonces  dpop.Nonces
 	url     *url.URL
 	key     *ecdsa.PrivateKey
+	agent   string // of the client; empty for none
 	answer  func(w http.ResponseWriter, r *http.Request)
 	taken   []said
 	refused int // for want of a nonce
@@ -62,7 +63,7 @@ func start(t *testing.T) *server {
 }
 
 func (s *server) client() *agent.Client {
-	return agent.New(agent.Config{Server: s.url, Token: secret.FromString(bearer), Key: s.key, Clock: s.clock})
+	return agent.New(agent.Config{Server: s.url, Token: secret.FromString(bearer), Key: s.key, Agent: s.agent, Clock: s.clock})
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -72,6 +73,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if got := r.Header.Get("Authorization"); got != "Bearer "+bearer {
 		s.t.Errorf("Authorization = %q, want the token", got)
+	}
+	want := s.agent
+	if want == "" {
+		want = "keyhold-agent"
+	}
+	if got := r.Header.Get("User-Agent"); got != want {
+		s.t.Errorf("User-Agent = %q, want %q", got, want)
 	}
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/authenticator/v1")
 	if !ok {
@@ -277,6 +285,16 @@ func TestClient_keepsTheNewestNonce(t *testing.T) {
 	s.clock.Advance(time.Hour)
 	if _, err := c.Info(t.Context()); err != nil || s.refused != 1 {
 		t.Errorf("Info() after an hour = %v, %d refused; want it done at the second try", err, s.refused)
+	}
+}
+
+func TestClient_saysWhatItIs(t *testing.T) {
+	for _, name := range []string{"", "desk/1.2"} {
+		s := start(t)
+		s.agent, s.answer = name, answers(http.StatusOK, "application/json", `{"a":1}`)
+		if _, err := s.client().Info(t.Context()); err != nil { // the server looks
+			t.Errorf("Info() as %q: %v", name, err)
+		}
 	}
 }
 

@@ -96,6 +96,7 @@ func (c *Client) once(ctx context.Context, r request) error {
 	if err != nil {
 		return fmt.Errorf("writing the request: %w", err)
 	}
+	ask.Header.Set("User-Agent", c.config.Agent)
 	ask.Header.Set("Accept", "application/json")
 	ask.Header.Set("Authorization", "Bearer "+c.config.Token.ExposeString())
 	if r.body != nil {

@@ -103,7 +103,7 @@ const (
 func presetText(name string) (label, help string) {
 	switch name {
 	case "key_administrator":
-		return "Key administrator", "Looks after users and their keys, and reads what happened."
+		return "Key administrator", "Looks after users, their keys and the clients at workstations, and reads what happened."
 	case "account_manager":
 		return "Account manager", "Looks after users, smart locks and digital keys."
 	case "auditor":
