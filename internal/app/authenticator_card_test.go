@@ -1,6 +1,8 @@
 package app
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -65,5 +67,24 @@ func TestAuthenticator_optionsAreForTheTapsSite(t *testing.T) {
 		if _, err := d.program.GetAssertion(t.Context(), tap, uv, raw, ""); codeOf(t, err) != want {
 			t.Errorf("options for %q with a tap for shop.example: %v, want %q", asked, err, want)
 		}
+	}
+}
+
+// TestAuthenticator_forgedVerification writes a verification into the database for a PIN that
+// nobody typed: its digest takes a key that is not there.
+func TestAuthenticator_forgedVerification(t *testing.T) {
+	d, shop, _ := newShop(t)
+	o := shop.loginOptions()
+	tap, _, err := d.tap(shop, agent.Get, deskCard, "", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const forged = "uv_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	sum := sha256.Sum256([]byte(forged))
+	d.tamper(`INSERT INTO client_uv (digest, workspace, client_id, security_key, rp_id, key_revision, user_revision, client_revision, expires_at, idle_until)
+		SELECT $1, workspace, client_id, security_key, rp_id, key_revision, user_revision, client_revision, 253402300799999, 253402300799999 FROM client_tap WHERE id = $2`,
+		base64.RawURLEncoding.EncodeToString(sum[:]), tap)
+	if _, err := d.program.GetAssertion(t.Context(), tap, forged, o, ""); codeOf(t, err) != "uv_token_not_good" {
+		t.Errorf("a verification that was written into the database: %v, want uv_token_not_good", err)
 	}
 }

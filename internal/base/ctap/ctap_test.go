@@ -417,8 +417,8 @@ func TestGetInfo(t *testing.T) {
 		uint64(2): []any{"credProtect", "hmac-secret"},
 		uint64(3): ctap.AAGUID[:],
 		uint64(4): map[any]any{
-			"plat": false, "rk": true, "up": true, "uv": true, "clientPin": true, "credMgmt": true,
-			"makeCredUvNotRqd": false, "pinUvAuthToken": true,
+			"plat": false, "rk": true, "up": true, "uv": true, "clientPin": true,
+			"makeCredUvNotRqd": false,
 		},
 		uint64(5):  uint64(7609),
 		uint64(6):  []any{uint64(2), uint64(1)},

@@ -26,7 +26,16 @@ type Signing struct {
 	Options      []byte       // JSON, as the website gave them to its browser
 	Account      []byte       // of an assertion: the id of the credential that was chosen; nil for none
 
-	rpID string // as the options say
+	rpID string       // as the options say
+	key  secret.Bytes // of verifications
+}
+
+// with returns the request with what it is held against: the RP ID that the options say, and
+// the workspace's key of verifications.
+func (s *Service) with(ctx context.Context, by auth.Caller, in Signing, rpID string) (Signing, error) {
+	keys, err := s.secrets.SecretsOf(ctx, by.Workspace)
+	in.rpID, in.key = rpID, keys.PINKey
+	return in, err
 }
 
 // admit returns the ticket of a tap that is good for the operation with these options.
@@ -94,7 +103,7 @@ func (p *pass) verified(ctx context.Context, in Signing, k client.Ticket) (*faul
 	if in.Verification.IsEmpty() {
 		return nil, nil
 	}
-	good, err := p.t.UseVerification(ctx, k, client.VerificationDigest(in.Verification.ExposeString()), p.now)
+	good, err := p.t.UseVerification(ctx, k, client.VerificationDigest(in.key, k, in.Verification), p.now)
 	if err != nil || good {
 		return nil, err
 	}
@@ -199,7 +208,9 @@ func (s *Service) GetAssertion(ctx context.Context, by auth.Caller, in Signing) 
 	if err != nil {
 		return webauthn.AuthenticationResponse{}, nil, s.turnDown(ctx, by, client.Get, in, err)
 	}
-	in.rpID = options.RPID
+	if in, err = s.with(ctx, by, in, options.RPID); err != nil {
+		return webauthn.AuthenticationResponse{}, nil, err
+	}
 	a := assertion{s: s, by: by, in: in, options: options}
 	var done bool
 	if a.k, a.all, done = s.remembered(by, client.Get, in, options.Hash); done {
@@ -402,7 +413,9 @@ func (s *Service) MakeCredential(ctx context.Context, by auth.Caller, in Signing
 	if err != nil {
 		return none, s.turnDown(ctx, by, client.Create, in, err)
 	}
-	in.rpID = options.RPID
+	if in, err = s.with(ctx, by, in, options.RPID); err != nil {
+		return none, err
+	}
 	k, all, f, err := s.look(ctx, by, client.Create, in, options.Hash)
 	if err != nil {
 		return none, err

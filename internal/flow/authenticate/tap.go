@@ -191,7 +191,7 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, touch id.Touch, pi
 		if f, err := p.compare(ctx, keys, k, pin, &out.Try); f != nil || err != nil {
 			return f, err
 		}
-		v, token := client.NewVerification(k, now)
+		v, token := client.NewVerification(keys.PINKey, k, now)
 		out.Token, out.ExpiresAt = token, v.ExpiresAt
 		return nil, t.InsertVerification(ctx, v)
 	})

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -99,21 +100,25 @@ type Verification struct {
 }
 
 // NewVerification returns the verification of a ticket's holder and its token, which is
-// shown once.
-func NewVerification(t Ticket, now time.Time) (Verification, secret.Bytes) {
+// shown once. key is a secret of the workspace.
+func NewVerification(key secret.Bytes, t Ticket, now time.Time) (Verification, secret.Bytes) {
 	var raw [32]byte
 	_, _ = rand.Read(raw[:]) // crypto/rand.Read never returns an error
-	token := "uv_" + base64.RawURLEncoding.EncodeToString(raw[:])
+	token := secret.FromString("uv_" + base64.RawURLEncoding.EncodeToString(raw[:]))
 	return Verification{
-		Digest: VerificationDigest(token), Workspace: t.Workspace, Client: t.Client, SecurityKey: t.SecurityKey, RPID: t.RPID, Stamp: t.Now,
+		Digest: VerificationDigest(key, t, token), Workspace: t.Workspace, Client: t.Client, SecurityKey: t.SecurityKey, RPID: t.RPID, Stamp: t.Now,
 		ExpiresAt: now.Add(VerificationLife), IdleUntil: now.Add(VerificationIdle),
-	}, secret.FromString(token)
+	}, token
 }
 
-// VerificationDigest returns what is stored of a token: its hash, as it is 256 random bits.
-func VerificationDigest(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+// VerificationDigest returns what is stored of a token for a ticket's client, key and relying
+// party: a keyed hash, so that nobody writes one into the database for a PIN that was never
+// typed.
+func VerificationDigest(key secret.Bytes, t Ticket, token secret.Bytes) string {
+	mac := hmac.New(sha256.New, key.Expose())
+	mac.Write([]byte("keyhold/verification/v1\x00" + string(t.Workspace) + "\x00" + string(t.Client) + "\x00" + string(t.SecurityKey) + "\x00" + t.RPID + "\x00"))
+	mac.Write(token.Expose())
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // TapHolder is what a tap keeps of its holder.

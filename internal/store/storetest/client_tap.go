@@ -7,6 +7,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/id"
+	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/room/client"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/store"
@@ -157,8 +158,8 @@ func verifications(t *testing.T, d Database) {
 	w, other := Workspace(t, d.Store), Workspace(t, d.Store)
 	by := Client(t, d, w, "Front desk")
 	ticket := client.Ticket{Tap: newTap(by, securitykey.SecurityKey{ID: "sk_1"}), Now: client.Stamp{Key: 1, User: 2, Client: 3}}
-	v, token := client.NewVerification(ticket, Start())
-	if v.Digest != client.VerificationDigest(token.ExposeString()) {
+	v, token := client.NewVerification(secret.FromString("key"), ticket, Start())
+	if v.Digest != client.VerificationDigest(secret.FromString("key"), ticket, token) || v.Digest == client.VerificationDigest(secret.FromString("another"), ticket, token) {
 		t.Error("the digest is not that of the token")
 	}
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.InsertVerification(ctx, v) })
@@ -203,8 +204,8 @@ func proofsForgotten(t *testing.T, d Database) {
 	by := Client(t, d, w, "Front desk")
 	old, fresh := newTap(by, securitykey.SecurityKey{}), newTap(by, securitykey.SecurityKey{})
 	fresh.ExpiresAt = Start().Add(24 * time.Hour)
-	v, _ := client.NewVerification(client.Ticket{Tap: old}, Start())
-	later, _ := client.NewVerification(client.Ticket{Tap: old}, Start().Add(24*time.Hour))
+	v, _ := client.NewVerification(secret.FromString("key"), client.Ticket{Tap: old}, Start())
+	later, _ := client.NewVerification(secret.FromString("key"), client.Ticket{Tap: old}, Start().Add(24*time.Hour))
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
 		for _, p := range []auth.Proof{{Key: "k", ID: "old", Until: Start().Add(time.Minute)}, {Key: "k", ID: "fresh", Until: Start().Add(24 * time.Hour)}} {
 			if _, err := tx.SpendProof(ctx, w, p); err != nil {
