@@ -75,6 +75,15 @@ func (h *house) settled() bool {
 	return l.Online && l.Settled
 }
 
+// decides says whether a door that is settled has its lease as well: the server gives it one
+// once the door confirmed its keys, and a door without opens to nobody.
+func (h *house) decides(folder string) func() bool {
+	return func() bool {
+		code, said := lockCommand(h.t, "", "status", "--state", folder)
+		return h.settled() && code == 0 && !strings.Contains(said, "never told")
+	}
+}
+
 func (h *house) token() string {
 	h.t.Helper()
 	var issued struct{ Token string }
@@ -237,7 +246,7 @@ func TestLock_fromTheTokenToTheRecord(t *testing.T) {
 	folder := h.enrol()
 	d := runDoor(t, folder)
 	key, pin := h.key()
-	h.until("the door knows the key", h.settled)
+	h.until("the door knows the key", h.decides(folder))
 	d.does("pin "+pin, "opened")
 	d.does("pin 0000", "refused unknown_pin")
 	var said struct{ Outcome string }
@@ -329,7 +338,7 @@ func TestLock_pauseOutlivesThePower(t *testing.T) {
 	folder := h.enrol()
 	d := runDoor(t, folder)
 	_, pin := h.key()
-	h.until("the door knows the key", h.settled)
+	h.until("the door knows the key", h.decides(folder))
 	guess := func() string { // one that is wrong
 		if pin == "135790" {
 			return "pin 135791"
