@@ -58,7 +58,13 @@ func (t through) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	d := &desk{phone: newPhone(t)}
+	return newDeskAt(t, newPhone(t))
+}
+
+// newDeskAt puts the desk in front of a server that is there.
+func newDeskAt(t *testing.T, p *phone) *desk {
+	t.Helper()
+	d := &desk{phone: p}
 	d.job, d.holder = d.user("Harbour", "ada@example.org")
 	_, token, err := d.a.APIKeys.Create(t.Context(), d.job, apikey.NewKey{Name: "Workstations", Type: apikey.Clients})
 	if err != nil {

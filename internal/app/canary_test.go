@@ -17,10 +17,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyhold/keyhold/internal/agent"
 	"github.com/keyhold/keyhold/internal/base/auth"
 	"github.com/keyhold/keyhold/internal/base/clock"
 	"github.com/keyhold/keyhold/internal/base/grant"
+	"github.com/keyhold/keyhold/internal/base/secret"
+	"github.com/keyhold/keyhold/internal/base/token"
 	"github.com/keyhold/keyhold/internal/room/apikey"
+	"github.com/keyhold/keyhold/internal/room/client"
 	"github.com/keyhold/keyhold/internal/room/directory"
 	"github.com/keyhold/keyhold/internal/room/securitykey"
 	"github.com/keyhold/keyhold/internal/room/signin"
@@ -238,4 +242,45 @@ func TestCanaries_digitalKeys(t *testing.T) {
 		t.Fatalf("the log does not tell of the requests:\n%s", log)
 	}
 	p.look("/app", "/app/activity", own)
+}
+
+// Nor does what a card at a workstation brings: its number, its PIN, right, wrong or malformed,
+// the token of a verification, the client's token, an enrolment code.
+func TestCanaries_authenticator(t *testing.T) {
+	c := newCanaries(t)
+	d := newDeskAt(t, c.phone)
+	shop := newSite(t, "shop.example", "https://www.shop.example")
+	if err := d.register(shop, deskCard, deskPIN); err != nil {
+		t.Fatal(err)
+	}
+	o := shop.loginOptions()
+	tap, uv, err := d.tap(shop, agent.Get, deskCard, deskPIN, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.program.GetAssertion(t.Context(), tap, uv, o, ""); err != nil {
+		t.Fatal(err)
+	}
+	const stranger, wrong, next = "04DEADBEEF0102", "551239", "880215"
+	for _, a := range []struct{ number, pin string }{{deskCard, wrong}, {stranger, wrong}, {"04:DE:AD:BE:EF:01:02:03:04", wrong}, {deskCard, wrong + "\x00"}} {
+		if _, _, err := d.tap(shop, agent.Get, a.number, a.pin, o); err == nil {
+			t.Errorf("the card %q with the PIN %q is let in", a.number, a.pin)
+		}
+	}
+	if err := d.changePIN(deskCard, deskPIN, next); err != nil {
+		t.Fatal(err)
+	}
+	_, code, err := d.a.Clients.IssueCode(t.Context(), d.job, client.NewEnrolmentCode{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{code.ExposeString(), "AAAA-BBBB-CCCC-DDDD"} {
+		_, _ = d.newProgram().Enrol(t.Context(), agent.Enrolment{Name: "Canary " + text[:4], Kind: agent.KindAgent, Code: secret.FromString(text)}) // the second is not good
+	}
+	presented, ok := token.Parse(d.token)
+	if !ok {
+		t.Fatal("the client's token is none")
+	}
+	c.hide(deskPIN, wrong, next, strings.ReplaceAll(deskCard, ":", ""), stranger, "DEADBEEF01020304", uv, d.token, presented.Secret().ExposeString(), code.ExposeString(), strings.ReplaceAll(code.ExposeString(), "-", ""), "AAAA-BBBB-CCCC-DDDD")
+	c.look()
 }
