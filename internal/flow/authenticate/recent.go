@@ -18,6 +18,15 @@ type recent struct {
 	mu          sync.Mutex
 	tickets     map[id.Touch]client.Ticket // guarded by mu
 	credentials map[owner]held             // guarded by mu
+	cards       map[id.SecurityKey]holding // guarded by mu
+}
+
+// holding is what was found of a card: what is sealed is its number, and it is its holder's. As
+// the seal says so of these very values, it stays true of them.
+type holding struct {
+	workspace      id.Workspace
+	user           id.User
+	digest, sealed string
 }
 
 // owner is somebody at a website.
@@ -39,7 +48,7 @@ const (
 )
 
 func newRecent() *recent {
-	return &recent{tickets: map[id.Touch]client.Ticket{}, credentials: map[owner]held{}}
+	return &recent{tickets: map[id.Touch]client.Ticket{}, credentials: map[owner]held{}, cards: map[id.SecurityKey]holding{}}
 }
 
 func (r *recent) keepTicket(k client.Ticket) {
@@ -72,6 +81,27 @@ func (r *recent) credentialsOf(o owner, now time.Time) ([]vault.Credential, bool
 	defer r.mu.Unlock()
 	h, ok := r.credentials[o]
 	return h.all, ok && now.Before(h.until)
+}
+
+func holdingOf(k client.Ticket) holding {
+	return holding{k.Workspace, k.User, k.CardDigest, string(k.CardSealed)}
+}
+
+// holds says whether the card was found to be its holder's before, as it is in the ticket.
+func (r *recent) holds(k client.Ticket) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h, ok := r.cards[k.SecurityKey]
+	return ok && h == holdingOf(k)
+}
+
+func (r *recent) keepHolding(k client.Ticket) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.cards) >= recentMost {
+		clear(r.cards)
+	}
+	r.cards[k.SecurityKey] = holdingOf(k)
 }
 
 // forget drops what is remembered of a tap, and of whom it was for.
