@@ -248,6 +248,9 @@ func TestAuthenticator_registersAndSignsIn(t *testing.T) {
 	if err := d.signIn(shop, deskCard, deskPIN); err != nil {
 		t.Fatal(err)
 	}
+	if u, _, err := d.a.Directory.Find(t.Context(), d.job, d.holder.ID); err != nil || u.Status != directory.Active || !u.LastActivityAt.Equal(d.clock.Now()) {
+		t.Errorf("who signed in with a card is %+v, %v, want them active", u, err)
+	}
 	// A second card of the same person opens the same account.
 	d.card(d.holder.ID, "04:00:00:00:00:00:01", "771203")
 	if err := d.signIn(shop, "04:00:00:00:00:00:01", "771203"); err != nil {

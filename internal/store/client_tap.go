@@ -102,12 +102,6 @@ func (t *Tx) FindTapHolder(ctx context.Context, w id.Workspace, u id.User) (clie
 	return h, err
 }
 
-// TouchUser satisfies client.TapTx.
-func (t *Tx) TouchUser(ctx context.Context, w id.Workspace, u id.User, now time.Time) error {
-	_, err := t.exec(ctx, `UPDATE directory_user SET last_activity_at = $3 WHERE workspace = $1 AND id = $2 AND last_activity_at < $3`, w, u, millis(now))
-	return err
-}
-
 // AddRate satisfies client.TapTx.
 func (t *Tx) AddRate(ctx context.Context, name string, by int, now time.Time, window time.Duration) (int64, time.Time, error) {
 	type count struct{ n, since int64 }

@@ -122,7 +122,7 @@ func (e *edge) asClient(h handler) http.HandlerFunc {
 		kit.NoteCaller(ctx, by)
 		answer, err := h(ctx, q)
 		if err != nil {
-			q.refuse(ctx, err)
+			q.refuse(ctx, e.whyNot(ctx, by, err))
 			return
 		}
 		status := http.StatusOK
@@ -131,6 +131,17 @@ func (e *edge) asClient(h handler) http.HandlerFunc {
 		}
 		kit.WriteJSON(w, status, "application/json", answer)
 	}
+}
+
+// whyNot returns a better error for a client that is nobody any more.
+func (e *edge) whyNot(ctx context.Context, by auth.Caller, err error) error {
+	if f, is := fault.As(err); !is || f.Code != fault.Unauthenticated().Code {
+		return err
+	}
+	if why := e.c.Clients.WhyNot(ctx, by); why != nil {
+		return why
+	}
+	return err
 }
 
 // refuseWithNonce answers an error, with a fresh nonce if that is what is wanted.

@@ -384,7 +384,7 @@ const seenAgain = time.Minute
 // touch notes that key and holder did something.
 func (p *pass) touch(ctx context.Context, k client.Ticket) error {
 	if p.now.Sub(k.UserSeen) >= seenAgain {
-		if err := p.t.TouchUser(ctx, p.by.Workspace, k.User, p.now); err != nil {
+		if err := p.t.MarkUserSeen(ctx, p.by.Workspace, k.User, p.now); err != nil {
 			return err
 		}
 	}

@@ -107,6 +107,28 @@ func (s *Service) refuseProof(ctx context.Context, by auth.Caller, action string
 	})
 }
 
+// WhyNot returns what Verify would say by now to a client that was refused as nobody: it may
+// have been revoked at another server since this one remembered it. It is nil if the client
+// stands.
+func (s *Service) WhyNot(ctx context.Context, by auth.Caller) error {
+	s.known.forget()
+	var c Client
+	var found bool
+	err := s.gate.Store.Read(ctx, func(ctx context.Context, t Tx) (err error) {
+		c, found, err = t.FindClient(ctx, by.Workspace, by.Client)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return fault.Forbidden("client_unknown", "This program is not enrolled here.")
+	case c.State != Approved:
+		return notApproved(c.State)
+	}
+	return nil
+}
+
 // refuseUse records that a client which is not approved asked for something.
 func (s *Service) refuseUse(ctx context.Context, by auth.Caller, c Client) error {
 	f := notApproved(c.State)

@@ -148,8 +148,8 @@ type TapTx interface {
 	CountSecurityKeyUse(ctx context.Context, w id.Workspace, k id.SecurityKey) error
 	// FindTapHolder returns what a tap keeps of its holder, the zero value if there is none.
 	FindTapHolder(ctx context.Context, w id.Workspace, u id.User) (TapHolder, error)
-	// TouchUser notes that a user did something now.
-	TouchUser(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
+	// MarkUserSeen notes that a user did something now: whoever was invited is active then.
+	MarkUserSeen(ctx context.Context, w id.Workspace, u id.User, now time.Time) error
 	// CountLogin counts a sign-in of an outcome, for statistics.
 	CountLogin(ctx context.Context, w id.Workspace, outcome string, now time.Time) error
 	// AddRate counts by more under the name, which may be 0, and returns how many there are
