@@ -338,7 +338,7 @@ test('who looks after keys does not become owner', async () => {
   await press('Sign in with a passkey', window)
   await window.waitForURL('**/dashboard')
   const nav = window.getByRole('navigation', { name: 'Main navigation' })
-  assert.deepEqual((await nav.locator('li').allInnerTexts()).map((name) => name.trim()), ['Dashboard', 'All users', 'Groups', 'New', 'Active', 'Pending', 'Suspended', 'All', 'Activities'])
+  assert.deepEqual((await nav.locator('li').allInnerTexts()).map((name) => name.trim()), ['Dashboard', 'All users', 'Groups', 'New', 'Active', 'Pending', 'Suspended', 'All', 'Clients', 'Activities'])
 
   // The owner's e-mail, by which a code would come.
   const beyond = 'This user holds permissions that you lack'
@@ -421,7 +421,7 @@ test('the record is filtered, exported and verified; the palette jumps', async (
   const coming = page.waitForEvent('download')
   await page.getByRole('link', { name: 'CSV' }).click()
   const lines = (await readFile(await (await coming).path(), 'utf8')).split('\r\n')
-  assert.equal(lines[0], 'id,index,at,action,outcome,reason,detail,count,actor_type,actor_id,actor_name,target_type,target_id,target_name,user,rp_id,ip,agent,request_id,security_key')
+  assert.equal(lines[0], 'id,index,at,action,outcome,reason,detail,count,actor_type,actor_id,actor_name,target_type,target_id,target_name,user,rp_id,ip,agent,request_id,security_key,client,credential')
   assert.ok(lines.some((line) => line.includes(`,"'=HYPERLINK(""http://evil.example"")",`)), 'a sheet would take the name for a formula')
   assert.ok(lines.slice(1).every((line) => line === '' || line.split(',')[3] === 'user.create'), 'the export holds more than the filter')
   await row.getByRole('link').first().click()
