@@ -72,17 +72,7 @@ func (t *Tx) CountRate(ctx context.Context, name string, now time.Time, window t
 			SELECT name FROM signin_rate WHERE since <= $1 ORDER BY since LIMIT $2)`, millis(now.Add(-rateMemory)), codeSweep); err != nil {
 		return 0, time.Time{}, err
 	}
-	type count struct{ n, since int64 }
-	c, _, err := find(ctx, t, func(row scanner) (c count, err error) {
-		err = row.Scan(&c.n, &c.since)
-		return c, err
-	}, `
-		INSERT INTO signin_rate (name, since, n) VALUES ($1, $2, 1)
-		ON CONFLICT (name) DO UPDATE SET
-			n = CASE WHEN signin_rate.since <= $3 THEN 1 ELSE signin_rate.n + 1 END,
-			since = CASE WHEN signin_rate.since <= $3 THEN excluded.since ELSE signin_rate.since END
-		RETURNING n, since`, name, millis(now), millis(now.Add(-window)))
-	return c.n, moment(c.since), err
+	return t.AddRate(ctx, name, 1, now, window)
 }
 
 // UncountRate satisfies signin.Tx.
