@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/keyhold/keyhold/internal/agent"
+	apage "github.com/keyhold/keyhold/internal/base/page"
 )
 
 // TestAuthenticator_movedCards changes the rows of cards behind the server's back: a card opens
@@ -86,5 +88,36 @@ func TestAuthenticator_forgedVerification(t *testing.T) {
 		base64.RawURLEncoding.EncodeToString(sum[:]), tap)
 	if _, err := d.program.GetAssertion(t.Context(), tap, forged, o, ""); codeOf(t, err) != "uv_token_not_good" {
 		t.Errorf("a verification that was written into the database: %v, want uv_token_not_good", err)
+	}
+}
+
+// TestAuthenticator_deletedMeanwhile deletes a credential that this server remembers from the
+// sign-in before, and then the card between tap and signature.
+func TestAuthenticator_deletedMeanwhile(t *testing.T) {
+	d, shop, seen := newShop(t)
+	if err := d.signIn(shop, deskCard, deskPIN); err != nil {
+		t.Fatal(err)
+	}
+	all, err := d.a.Vault.List(t.Context(), d.job, d.holder.ID, apage.Request{})
+	if err != nil || len(all.Items) != 1 {
+		t.Fatalf("%d credentials, %v, want one", len(all.Items), err)
+	}
+	s := d.begin(shop, deskCard, deskPIN)
+	if err := d.a.Vault.Delete(t.Context(), d.job, all.Items[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	d.lines(seen)
+	if got := d.end(s); got != "not_allowed_error" {
+		t.Errorf("a credential that is gone: %q, want not_allowed_error", got)
+	}
+	if got, want := d.lines(seen), (line{"credential.use", "not_allowed_error", d.holder.ID, d.key.ID, "shop.example", d.client}); !slices.Equal(got, []line{want}) {
+		t.Errorf("the record says %+v, want %+v", got, want)
+	}
+	s = d.begin(shop, deskCard, deskPIN)
+	if err := d.a.SecurityKeys.Delete(t.Context(), d.job, d.key.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.end(s); got != "tap_not_good" {
+		t.Errorf("a card that is gone: %q, want tap_not_good", got)
 	}
 }

@@ -285,7 +285,7 @@ func TestAuthenticator_refusesCopiedProofs(t *testing.T) {
 	}
 	// The nonce is over before the ID is forgotten.
 	d.clock.Advance(2 * time.Minute)
-	if err := d.a.Clients.Prune(t.Context(), d.job); err != nil {
+	if _, err := d.a.Clients.Prune(t.Context(), d.job); err != nil {
 		t.Fatal(err)
 	}
 	s.proofs = []string{c.proof(s, nil)}
@@ -293,7 +293,7 @@ func TestAuthenticator_refusesCopiedProofs(t *testing.T) {
 		t.Fatal(got.text)
 	}
 	d.clock.Advance(2*time.Minute - time.Millisecond)
-	if err := d.a.Clients.Prune(t.Context(), d.job); err != nil {
+	if _, err := d.a.Clients.Prune(t.Context(), d.job); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.fire(s); got.Code != "invalid_dpop_proof" {

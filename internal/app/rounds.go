@@ -83,8 +83,11 @@ func (a *App) keepClients(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := a.Clients.Prune(ctx, auth.Job("", "server")); err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "removing old proofs", "error", err.Error())
+		for more := true; more && ctx.Err() == nil; {
+			var err error
+			if more, err = a.Clients.Prune(ctx, auth.Job("", "server")); err != nil && ctx.Err() == nil {
+				a.log.WarnContext(ctx, "removing old proofs", "error", err.Error())
+			}
 		}
 	}
 }

@@ -46,11 +46,6 @@ func (t *Tx) FindTicket(ctx context.Context, w id.Workspace, p id.Touch) (client
 		WHERE p.workspace = $1 AND p.id = $2`, w, p)
 }
 
-// SpendTap satisfies client.TapTx.
-func (t *Tx) SpendTap(ctx context.Context, w id.Workspace, p id.Touch, now time.Time) (bool, error) {
-	return t.one(ctx, `UPDATE client_tap SET spent_at = $3 WHERE workspace = $1 AND id = $2 AND spent_at = 0 AND expires_at > $3`, w, p, millis(now))
-}
-
 // SpendTicket satisfies client.TapTx.
 func (t *Tx) SpendTicket(ctx context.Context, k client.Ticket, now time.Time) (bool, error) {
 	return t.one(ctx, `
@@ -125,7 +120,7 @@ const (
 )
 
 // ForgetProofs satisfies client.Tx.
-func (t *Tx) ForgetProofs(ctx context.Context, now time.Time) error {
+func (t *Tx) ForgetProofs(ctx context.Context, now time.Time) (more bool, err error) {
 	for _, s := range []struct {
 		query string
 		until time.Time
@@ -137,9 +132,11 @@ func (t *Tx) ForgetProofs(ctx context.Context, now time.Time) error {
 		{`DELETE FROM securitykey_shadow WHERE (workspace, card_digest) IN (
 			SELECT workspace, card_digest FROM securitykey_shadow WHERE used_at <= $1 ORDER BY used_at, workspace, card_digest LIMIT $2)`, now.Add(-shadowMemory)},
 	} {
-		if _, err := t.exec(ctx, s.query, millis(s.until), proofSweep); err != nil {
-			return err
+		n, err := t.exec(ctx, s.query, millis(s.until), proofSweep)
+		if err != nil {
+			return false, err
 		}
+		more = more || n == proofSweep
 	}
-	return nil
+	return more, nil
 }

@@ -179,24 +179,34 @@ func faultOf(err error) (*fault.Error, error) {
 	return fault.Invalid("unknown_error", text).Because(e), nil
 }
 
-// stands answers what is in the way of a key and its holder, as they are now.
-func (p *pass) stands(active, suspended bool) *fault.Error {
-	switch {
-	case suspended:
-		return fault.Forbidden("key_suspended", "This security key is suspended. Ask your administrator.")
-	case !active:
-		return fault.Forbidden("key_not_active", "This security key is not active yet.")
-	}
-	return nil
+func suspended() *fault.Error {
+	return fault.Forbidden("key_suspended", "This security key is suspended. Ask your administrator.")
 }
 
-// ask asks the policy. Websites are told no more than NotAllowed.
+// moved answers what changed of a ticket's key and holder since the tap; nil for a card that
+// nobody has.
+func moved(k client.Ticket) *fault.Error {
+	switch {
+	case k.SecurityKey == "" || k.Stands():
+		return nil
+	case k.Now.Key != 0 && !k.Active:
+		return suspended()
+	}
+	return client.NoTap() // the key is gone, or not what it was
+}
+
+// decide asks the policy: "" for yes, or the reason why not.
+func (p *pass) decide(ctx context.Context, q Question) (reason string, err error) {
+	q.Client, q.IP, q.Now = p.by.Client, p.by.IP, p.now
+	return p.s.policy(ctx, p.t, q)
+}
+
+// ask is decide with a no recorded. Websites are told no more than NotAllowed.
 func (p *pass) ask(ctx context.Context, q Question) (*fault.Error, error) {
 	if p.op == client.PINChange {
 		return nil, nil
 	}
-	q.Client, q.IP, q.Now = p.by.Client, p.by.IP, p.now
-	reason, err := p.s.policy(ctx, p.t, q)
+	reason, err := p.decide(ctx, q)
 	if err != nil || reason == "" {
 		return nil, err
 	}

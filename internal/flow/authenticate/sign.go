@@ -2,13 +2,10 @@ package authenticate
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
-	"github.com/keyhold/keyhold/internal/base/ctap"
 	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/secret"
@@ -55,7 +52,7 @@ func (p *pass) admit(ctx context.Context, in Signing, hash string, use bool) (k 
 	}
 	if f == nil && err == nil {
 		var reason string
-		if reason, err = p.s.policy(ctx, p.t, p.question(k)); reason != "" && err == nil {
+		if reason, err = p.decide(ctx, question(k)); reason != "" && err == nil {
 			if f = NotAllowed(); use {
 				f, err = p.refuse(ctx, f, reason)
 			}
@@ -68,8 +65,9 @@ func (p *pass) admit(ctx context.Context, in Signing, hash string, use bool) (k 
 	return k, f, err
 }
 
-func (p *pass) question(k client.Ticket) Question {
-	return Question{User: k.User, SecurityKey: k.SecurityKey, Kind: securitykey.ContactlessCard, RPID: k.RPID, Client: p.by.Client, IP: p.by.IP, Now: p.now}
+// question is what a policy is asked of a ticket: only cards are tapped.
+func question(k client.Ticket) Question {
+	return Question{User: k.User, SecurityKey: k.SecurityKey, Kind: securitykey.ContactlessCard, RPID: k.RPID}
 }
 
 // inTheWay answers what is in the way of a ticket's use.
@@ -79,10 +77,8 @@ func (p *pass) inTheWay(in Signing, k client.Ticket, found bool, hash string) *f
 		return client.NoTap()
 	case k.OptionsHash != hash:
 		return fault.Conflict("options_changed", "These are not the options that the card was tapped for.")
-	case k.SecurityKey != "" && !k.Active:
-		return p.stands(true, true)
-	case k.SecurityKey != "" && !k.Stands():
-		return client.NoTap()
+	case moved(k) != nil:
+		return moved(k)
 	case p.asks(in, k):
 		return fault.Forbidden("security_error", "The website asked for another relying party than the card was tapped for.")
 	case in.Verification.IsEmpty() && (k.Needs != client.NeedsNone || k.SecurityKey == ""):
@@ -122,7 +118,7 @@ func (p *pass) take(ctx context.Context, in Signing, k client.Ticket, hash strin
 		return nil, err
 	}
 	if f == nil {
-		if f, err := p.ask(ctx, p.question(k)); f != nil || err != nil {
+		if f, err := p.ask(ctx, question(k)); f != nil || err != nil {
 			return f, err
 		}
 		if spent, err := p.t.SpendTicket(ctx, k, p.now); spent || err != nil {
@@ -188,139 +184,6 @@ func (s *Service) look(ctx context.Context, by auth.Caller, op client.Operation,
 	return k, all, f, err
 }
 
-// remembered returns what look would, if this server remembers it and nothing in it is in the
-// way.
-func (s *Service) remembered(by auth.Caller, op client.Operation, in Signing, hash string) (k client.Ticket, all []vault.Credential, ok bool) {
-	k, ok = s.recent.ticket(in.Tap)
-	if !ok || k.Workspace != by.Workspace || s.begin(nil, by, op, s.gate.Clock.Now()).inTheWay(in, k, true, hash) != nil {
-		return client.Ticket{}, nil, false
-	}
-	all, ok = s.recent.credentialsOf(ownerOf(k), s.gate.Clock.Now())
-	return k, all, ok
-}
-
-// GetAssertion signs a user in at a website (authenticatorGetAssertion, CTAP 2.1 §6.2): it
-// answers with the signature, or with the accounts of which the holder is to choose one; then
-// the tap stays good. The signature is answered only after the sign-in is in the record, and
-// spends the tap. The caller is the tap's client.
-func (s *Service) GetAssertion(ctx context.Context, by auth.Caller, in Signing) (webauthn.AuthenticationResponse, []vault.Credential, error) {
-	options, err := webauthn.ParseRequest(in.Options)
-	if err != nil {
-		return webauthn.AuthenticationResponse{}, nil, s.turnDown(ctx, by, client.Get, in, err)
-	}
-	if in, err = s.with(ctx, by, in, options.RPID); err != nil {
-		return webauthn.AuthenticationResponse{}, nil, err
-	}
-	a := assertion{s: s, by: by, in: in, options: options}
-	var done bool
-	if a.k, a.all, done = s.remembered(by, client.Get, in, options.Hash); done {
-		if done, err = a.prepare(ctx); done && err == nil {
-			done, err = a.write(ctx)
-		}
-	}
-	if !done && err == nil {
-		if a.k, a.all, a.f, err = s.look(ctx, by, client.Get, in, options.Hash); err == nil {
-			if _, err = a.prepare(ctx); err == nil {
-				done, err = a.write(ctx)
-			}
-		}
-		if !done && err == nil { // deleted between the two
-			err = s.reject(ctx, by, client.Get, in, NotAllowed())
-		}
-	}
-	if errors.Is(err, errTapTaken) {
-		err = s.reject(ctx, by, client.Get, in, client.NoTap())
-	}
-	switch {
-	case err != nil:
-		return webauthn.AuthenticationResponse{}, nil, err
-	case a.chosen.ID == "":
-		return webauthn.AuthenticationResponse{}, a.fitting, nil
-	}
-	return webauthn.NewAuthentication(options, a.opened, a.made, a.data, a.uv()), nil, nil
-}
-
-// assertion is one call of GetAssertion: what it depends on, as it was looked at or
-// remembered, and what was made of it.
-type assertion struct {
-	s       *Service
-	by      auth.Caller
-	in      Signing
-	options webauthn.RequestOptions
-
-	k   client.Ticket
-	all []vault.Credential
-	f   *fault.Error // what was in the way
-
-	chosen  vault.Credential
-	fitting []vault.Credential // of which the holder is to choose one
-	data    []byte
-	opened  ctap.Credential
-	made    ctap.GetAssertionResponse
-}
-
-func (a *assertion) uv() bool { return !a.in.Verification.IsEmpty() }
-
-// prepare signs, outside any transaction. It returns false if there is nothing to be signed.
-func (a *assertion) prepare(ctx context.Context) (bool, error) {
-	if a.f != nil {
-		return false, nil //nolint:nilerr // the fault is for write to answer
-	}
-	a.data = webauthn.ClientData(webauthn.Get, a.options.Challenge, originOf(a.k))
-	sum := sha256.Sum256(a.data)
-	request := a.options.Request(a.k.RPID, sum[:])
-	var err error
-	if a.chosen, a.fitting, err = choose(request, a.options, a.all, a.uv(), a.in.Account); err == nil && a.chosen.ID != "" {
-		a.opened, a.made, err = a.s.sign(ctx, a.k, a.chosen, request, a.uv())
-	}
-	if err != nil {
-		a.f, err = faultOf(err)
-	}
-	return a.f == nil && a.chosen.ID != "", err
-}
-
-// write spends the tap, if all still is as it was, and writes what a signature leaves behind.
-// It returns false, with nothing done, if the credential is gone.
-func (a *assertion) write(ctx context.Context) (bool, error) {
-	err := a.s.gate.Write(ctx, a.by, attemptOf(client.Get), func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
-		p := a.s.begin(t, a.by, client.Get, now)
-		if a.f != nil || a.chosen.ID == "" { // nothing is signed: the holder chooses, if nothing is in the way
-			return p.turnDown(ctx, a.in, a.options.Hash, a.f)
-		}
-		if no, err := p.take(ctx, a.in, a.k, a.options.Hash); no != nil || err != nil {
-			return no, err
-		}
-		return nil, p.used(ctx, a.k, a.chosen)
-	})
-	a.s.recent.spent(a.in.Tap)
-	if errors.Is(err, errGone) {
-		a.s.recent.forget(a.k)
-		return false, nil
-	}
-	return true, err
-}
-
-// choose returns the credential that answers, or those of which the holder is to choose one.
-// If the website names credentials, the one that was used last answers.
-func choose(r ctap.GetAssertionRequest, o webauthn.RequestOptions, all []vault.Credential, uv bool, account []byte) (vault.Credential, []vault.Credential, error) {
-	if o.Verification == webauthn.VerificationRequired && !uv {
-		return vault.Credential{}, nil, ctap.RefuseAs(ctap.NotAllowedError, ctap.UnsupportedOption, "it wants verification, and this key works without")
-	}
-	var fit []vault.Credential
-	for _, c := range all {
-		if ctap.Fits(r, c.Public(), uv) && (account == nil || string(account) == string(c.RawID)) {
-			fit = append(fit, c)
-		}
-	}
-	switch {
-	case len(fit) == 0:
-		return vault.Credential{}, nil, ctap.Refuse(ctap.NoCredentials, "no credential fits")
-	case len(fit) == 1 || len(r.Allow) > 0:
-		return fit[0], nil, nil
-	}
-	return vault.Credential{}, fit, nil
-}
-
 // holds returns the workspace's secrets if the tapped card is its holder's, by what is sealed
 // and not by what a row says: a card that was moved to somebody else in the database opens
 // nothing.
@@ -341,41 +204,6 @@ func (s *Service) holds(ctx context.Context, k client.Ticket) (securitykey.Secre
 	}
 	s.recent.keepHolding(k)
 	return keys, nil
-}
-
-// sign opens the credential and signs.
-func (s *Service) sign(ctx context.Context, k client.Ticket, c vault.Credential, r ctap.GetAssertionRequest, uv bool) (ctap.Credential, ctap.GetAssertionResponse, error) {
-	keys, err := s.holds(ctx, k)
-	if err != nil {
-		return ctap.Credential{}, ctap.GetAssertionResponse{}, err
-	}
-	opened, err := c.Open(keys.Sealing)
-	if err != nil {
-		return ctap.Credential{}, ctap.GetAssertionResponse{}, errors.Join(errors.New("a credential does not open"), err)
-	}
-	made, err := ctap.GetAssertion(r, opened, uv)
-	return opened, made, err
-}
-
-// errGone undoes an assertion whose credential was deleted since it was looked at.
-var errGone = errors.New("the credential is gone")
-
-// used writes what a signature leaves behind.
-func (p *pass) used(ctx context.Context, k client.Ticket, c vault.Credential) error {
-	there, err := p.t.UseCredential(ctx, p.by.Workspace, c.ID, k.SecurityKey, p.now)
-	if err != nil {
-		return err
-	}
-	if !there {
-		return errGone
-	}
-	if err := p.touch(ctx, k); err != nil {
-		return err
-	}
-	if err := p.t.CountLogin(ctx, p.by.Workspace, loginSuccess, p.now); err != nil || !k.Auditable {
-		return err
-	}
-	return p.append(ctx, k, c)
 }
 
 // seenAgain is how long a user and a key count as seen after a use.
@@ -404,141 +232,4 @@ func (p *pass) append(ctx context.Context, k client.Ticket, c vault.Credential) 
 
 func originOf(k client.Ticket) webauthn.Origin {
 	return webauthn.Origin{Origin: k.Origin, TopOrigin: k.TopOrigin, CrossOrigin: k.CrossOrigin}
-}
-
-// MakeCredential registers a user at a website (authenticatorMakeCredential, CTAP 2.1 §6.1):
-// the credential is the holder's and not the card's. One that the website excludes is
-// invalid_state_error; a discoverable one of the same account is replaced. It is answered
-// only after it and its activity are written, and spends the tap. The caller is the tap's
-// client.
-func (s *Service) MakeCredential(ctx context.Context, by auth.Caller, in Signing) (webauthn.RegistrationResponse, error) {
-	var none webauthn.RegistrationResponse
-	options, err := webauthn.ParseCreation(in.Options)
-	if err != nil {
-		return none, s.turnDown(ctx, by, client.Create, in, err)
-	}
-	if in, err = s.with(ctx, by, in, options.RPID); err != nil {
-		return none, err
-	}
-	k, all, f, err := s.look(ctx, by, client.Create, in, options.Hash)
-	if err != nil {
-		return none, err
-	}
-	uv := !in.Verification.IsEmpty()
-	var row vault.Credential
-	var made ctap.MakeCredentialResponse
-	var fresh ctap.Credential
-	data := webauthn.ClientData(webauthn.Create, options.Challenge, originOf(k))
-	sum := sha256.Sum256(data)
-	request := options.Request(k.RPID, sum[:])
-	if f == nil {
-		if err = mayMake(request, options, all, uv); err == nil {
-			if fresh, made, err = ctap.MakeCredential(request, options.Attest(), uv); err == nil {
-				row, err = s.rowOf(ctx, by, k, options, fresh)
-			}
-		}
-		if err != nil {
-			if f, err = faultOf(err); err != nil {
-				return none, err
-			}
-		}
-	}
-	err = s.gate.Write(ctx, by, attemptOf(client.Create), func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
-		p := s.begin(t, by, client.Create, now)
-		if f != nil {
-			return p.turnDown(ctx, in, options.Hash, f)
-		}
-		return p.keep(ctx, in, k, row, func(all []vault.Credential) error { return mayMake(request, options, all, uv) })
-	})
-	s.recent.forget(k)
-	if errors.Is(err, errTapTaken) {
-		err = s.reject(ctx, by, client.Create, in, client.NoTap())
-	}
-	if err != nil {
-		return none, err
-	}
-	return webauthn.NewRegistration(options, fresh, made, data, uv)
-}
-
-// mayMake answers what is in the way of a new credential.
-func mayMake(r ctap.MakeCredentialRequest, o webauthn.CreationOptions, all []vault.Credential, uv bool) error {
-	if o.Verification == webauthn.VerificationRequired && !uv {
-		return ctap.Refuse(ctap.UnsupportedOption, "it wants verification, and this key works without")
-	}
-	known := make([]ctap.Credential, len(all))
-	for i, c := range all {
-		known[i] = c.Public()
-	}
-	if ctap.Excluded(r, known, uv) {
-		return ctap.Refuse(ctap.CredentialExcluded, "it is registered already")
-	}
-	return nil
-}
-
-// rowOf returns the sealed credential as it is kept.
-func (s *Service) rowOf(ctx context.Context, by auth.Caller, k client.Ticket, o webauthn.CreationOptions, c ctap.Credential) (vault.Credential, error) {
-	keys, err := s.holds(ctx, k)
-	if err != nil {
-		return vault.Credential{}, err
-	}
-	now := s.gate.Clock.Now()
-	row := vault.Credential{
-		ID: id.New[id.KindCredential](now), Workspace: by.Workspace, User: k.User, RPID: k.RPID, RPName: o.RPName,
-		UserHandle: c.User.ID, UserName: c.User.Name, DisplayName: c.User.DisplayName, Algorithm: c.Algorithm, RawID: c.ID, PublicKey: c.Public,
-		Discoverable: c.Discoverable, Protection: c.Protect, HMACSecret: c.HMACSecret,
-		CreatedAt: now, CreatedKey: k.SecurityKey, CreatedBy: k.UserName, Client: by.Client, LastKey: k.SecurityKey,
-	}
-	err = row.Seal(keys.Sealing, c)
-	return row, err
-}
-
-// keep writes the new credential in the place of what it replaces, if it still may be made
-// beside all that are there.
-func (p *pass) keep(ctx context.Context, in Signing, k client.Ticket, row vault.Credential, may func(all []vault.Credential) error) (*fault.Error, error) {
-	// Two registrations of one user at once are one after the other.
-	if there, err := p.t.LockUser(ctx, p.by.Workspace, k.User); err != nil || !there {
-		return client.NoTap(), err
-	}
-	all, err := p.t.ListPartyCredentials(ctx, p.by.Workspace, k.User, k.RPID)
-	if err != nil {
-		return nil, err
-	}
-	n, err := p.t.CountCredentials(ctx, p.by.Workspace, k.User)
-	if err != nil {
-		return nil, err
-	}
-	same := slices.IndexFunc(all, func(c vault.Credential) bool {
-		return row.Discoverable && c.Discoverable && string(c.UserHandle) == string(row.UserHandle)
-	})
-	err = may(all)
-	if err == nil && same < 0 && (len(all) >= vault.MaxPerParty || n >= vault.MaxPerUser) {
-		err = ctap.Refuse(ctap.KeyStoreFull, "there are too many accounts already")
-	}
-	if err != nil {
-		f, err := faultOf(err)
-		if err != nil {
-			return nil, err
-		}
-		return p.reject(ctx, f)
-	}
-	if f, err := p.take(ctx, in, k, k.OptionsHash); f != nil || err != nil {
-		return f, err
-	}
-	if same >= 0 { // CTAP 2.1 §6.1.2 step 17: overwrite that credential
-		if _, err := p.t.DeleteCredential(ctx, p.by.Workspace, all[same].ID); err != nil {
-			return nil, err
-		}
-		if err := activity.Append(ctx, p.t, p.by, activity.Event{
-			Action: "credential.delete", Detail: "replaced", Target: all[same].Party(), User: k.User, SecurityKey: k.SecurityKey, RPID: k.RPID,
-		}, p.now); err != nil {
-			return nil, err
-		}
-	}
-	if err := p.t.InsertCredential(ctx, row); err != nil {
-		return nil, err
-	}
-	if err := p.touch(ctx, k); err != nil {
-		return nil, err
-	}
-	return nil, p.append(ctx, k, row)
 }

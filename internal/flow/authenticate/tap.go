@@ -140,9 +140,11 @@ func (p *pass) tap(ctx context.Context, out *client.Ticket, c client.Client) (*f
 	if err != nil || !known {
 		return nil, err
 	}
-	suspended := !k.SuspendedAt.IsZero() || k.Holder.Suspended
-	if f := p.stands(k.Life == securitykey.Active, suspended); f != nil {
-		return p.reject(ctx, f)
+	switch {
+	case !k.SuspendedAt.IsZero() || k.Holder.Suspended:
+		return p.reject(ctx, suspended())
+	case k.Life != securitykey.Active:
+		return p.reject(ctx, fault.Forbidden("key_not_active", "This security key is not active yet."))
 	}
 	if f, err := p.ask(ctx, Question{User: k.User, SecurityKey: k.ID, Kind: k.Kind, RPID: out.RPID}); f != nil || err != nil {
 		return f, err
@@ -202,11 +204,8 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, touch id.Touch, pi
 func (p *pass) compare(ctx context.Context, keys securitykey.Secrets, k client.Ticket, pin secret.Bytes, try *securitykey.Try) (*fault.Error, error) {
 	var card securitykey.SecurityKey
 	if k.SecurityKey != "" {
-		if f := p.stands(true, !k.Active); f != nil {
+		if f := moved(k); f != nil {
 			return p.reject(ctx, f)
-		}
-		if !k.Stands() {
-			return p.reject(ctx, client.NoTap())
 		}
 		var err error
 		if card, _, err = p.t.FindSecurityKey(ctx, p.by.Workspace, k.SecurityKey); err != nil {
@@ -284,7 +283,7 @@ func (s *Service) ChangePIN(ctx context.Context, by auth.Caller, touch id.Touch,
 		if fresh.Fault != nil {
 			return fresh.Fault, nil
 		}
-		if spent, err := t.SpendTap(ctx, by.Workspace, touch, now); err != nil || !spent {
+		if spent, err := t.SpendTicket(ctx, k, now); err != nil || !spent {
 			return client.NoTap(), err
 		}
 		return nil, fresh.Write(ctx, t, by, k.SecurityKey, now)

@@ -158,8 +158,9 @@ type Tx interface {
 	// CountRate counts one more under the name and returns how many there were since the
 	// window began, which a count after its end begins anew.
 	CountRate(ctx context.Context, name string, now time.Time, window time.Duration) (n int64, since time.Time, err error)
-	// ForgetProofs removes proofs, taps and verifications that are over, some of each.
-	ForgetProofs(ctx context.Context, now time.Time) error
+	// ForgetProofs removes proofs, taps and verifications that are over, some of each, and
+	// returns whether there may be more.
+	ForgetProofs(ctx context.Context, now time.Time) (more bool, err error)
 	// APIKeyEnrols says whether clients may enrol with the key: it was not reported as leaked.
 	APIKeyEnrols(ctx context.Context, w id.Workspace, k id.APIKey) (bool, error)
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/auth"
@@ -142,14 +143,7 @@ func (s *Service) Change(ctx context.Context, by auth.Caller, c id.Client, in Ch
 	})
 }
 
-func (f ReaderFormat) known() bool {
-	for _, known := range ReaderFormats() {
-		if f == known {
-			return true
-		}
-	}
-	return false
-}
+func (f ReaderFormat) known() bool { return slices.Contains(ReaderFormats(), f) }
 
 func alreadyRevoked() *fault.Error {
 	return fault.Conflict("client_revoked", "This client was revoked, for good. Its program enrols anew with a new key.")
@@ -188,12 +182,15 @@ func (s *Service) Revoke(ctx context.Context, by auth.Caller, c id.Client, ifRev
 	return err
 }
 
-// Prune removes proofs, taps and verifications that are over, some of each.
-func (s *Service) Prune(ctx context.Context, by auth.Caller) error {
-	return s.gate.Write(ctx, by, activity.Attempt{Action: "client.prune", Need: auth.Signed}, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
+// Prune removes proofs, taps and verifications that are over, some of each. It returns
+// whether there may be more: it is then to be called again.
+func (s *Service) Prune(ctx context.Context, by auth.Caller) (more bool, err error) {
+	err = s.gate.Write(ctx, by, activity.Attempt{Action: "client.prune", Need: auth.Signed}, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (_ *fault.Error, err error) {
 		if by.Kind != auth.System {
 			return fault.Forbidden("system_only", "Only the server itself does this."), nil
 		}
-		return nil, t.ForgetProofs(ctx, now)
+		more, err = t.ForgetProofs(ctx, now)
+		return nil, err
 	})
+	return more, err
 }

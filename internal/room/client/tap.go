@@ -132,10 +132,8 @@ type TapHolder struct {
 type TapTx interface {
 	InsertTap(ctx context.Context, t Tap) error
 	FindTicket(ctx context.Context, w id.Workspace, t id.Touch) (Ticket, bool, error)
-	// SpendTap marks a tap as used. It returns false if it was used before or is over.
-	SpendTap(ctx context.Context, w id.Workspace, t id.Touch, now time.Time) (bool, error)
-	// SpendTicket is SpendTap for a ticket that was found good: it returns false as well if
-	// that is not so any more, because the ticket does not stand.
+	// SpendTicket marks the tap of a ticket that was found good as used. It returns false if it
+	// was used before, is over, or the ticket does not stand any more.
 	SpendTicket(ctx context.Context, k Ticket, now time.Time) (bool, error)
 	InsertVerification(ctx context.Context, v Verification) error
 	// UseVerification begins the idle time of a verification anew; false if there is none that

@@ -131,16 +131,23 @@ func ticketsOnce(t *testing.T, d Database, ticket client.Ticket) {
 
 func tapsOnce(t *testing.T, d Database) {
 	w, other := Workspace(t, d.Store), Workspace(t, d.Store)
-	by := Client(t, d, w, "Front desk")
+	by, ada := Client(t, d, w, "Front desk"), User(t, d.Store, w, "ada")
+	key := newSecurityKey(ada, "Badge")
+	insertSecurityKeys(t, d, key)
+	p := newTap(by, key)
+	insertTap(t, d, p)
+	now, _ := findTicket(t, d, w, p.ID)
+	p = newTap(by, key)
+	p.Stamp = now.Now
+	insertTap(t, d, p)
 	spend := func(w id.Workspace, p client.Tap, at time.Time) (ok bool) {
+		p.Workspace = w
 		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
-			ok, err = tx.SpendTap(ctx, w, p.ID, at)
+			ok, err = tx.SpendTicket(ctx, client.Ticket{Tap: p}, at)
 			return err
 		})
 		return ok
 	}
-	p := newTap(by, securitykey.SecurityKey{})
-	insertTap(t, d, p)
 	if spend(other, p, Start()) || spend(w, p, p.ExpiresAt) {
 		t.Error("a tap is spent by another workspace, or after its time")
 	}
@@ -228,7 +235,13 @@ func proofsForgotten(t *testing.T, d Database) {
 		_, _, err := tx.SpendShadowTry(ctx, w, "fresh", Start())
 		return err
 	})
-	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.ForgetProofs(ctx, Start().Add(time.Hour)) })
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+		more, err := tx.ForgetProofs(ctx, Start().Add(time.Hour))
+		if more {
+			t.Error("ForgetProofs() says that there is more, after a few rows")
+		}
+		return err
+	})
 	for _, table := range []string{
 		`SELECT COUNT(*) FROM client_proof WHERE workspace = $1`, `SELECT COUNT(*) FROM client_tap WHERE workspace = $1`,
 		`SELECT COUNT(*) FROM client_uv WHERE workspace = $1`, `SELECT COUNT(*) FROM securitykey_shadow WHERE workspace = $1`,
