@@ -184,18 +184,46 @@ func (t *Tx) DeleteEnrolmentCode(ctx context.Context, w id.Workspace, c id.Enrol
 	return find(ctx, t, scanEnrolmentCode, `DELETE FROM client_code WHERE workspace = $1 AND id = $2 RETURNING `+enrolmentCodeColumns, w, c)
 }
 
-// SpendProof satisfies activity.GateTx.
-func (t *Tx) SpendProof(ctx context.Context, w id.Workspace, p auth.Proof) (bool, error) {
+// spendProof remembers a proof; false if it was spent before.
+func (t *Tx) spendProof(ctx context.Context, w id.Workspace, p auth.Proof) (bool, error) {
 	return t.one(ctx, `
 		INSERT INTO client_proof (workspace, thumbprint, proof, until_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (workspace, thumbprint, proof) DO NOTHING`, w, p.Key, p.ID, millis(p.Until))
+		ON CONFLICT (until_at, workspace, thumbprint, proof) DO NOTHING`, w, p.Key, p.ID, millis(p.Until))
 }
+
+// AdmitProof satisfies activity.GateTx. What is usually so is asked by one statement.
+func (t *Tx) AdmitProof(ctx context.Context, by auth.Caller, now time.Time) (s auth.Standing, fresh bool, err error) {
+	if by.Kind == auth.Client {
+		if fresh, err = t.admitClient(ctx, by, now); err != nil || fresh {
+			return auth.Standing{Active: fresh}, fresh, err
+		}
+	}
+	if fresh, err = t.spendProof(ctx, by.Workspace, by.Proof); err != nil {
+		return auth.Standing{}, false, err
+	}
+	s, err = t.CallerStanding(ctx, by, now)
+	return s, fresh, err
+}
+
+// admitClient spends the proof of a client that is accepted; false if it is not, or the proof
+// was spent.
+func (t *Tx) admitClient(ctx context.Context, by auth.Caller, now time.Time) (bool, error) {
+	p := by.Proof
+	return t.one(ctx, `
+		INSERT INTO client_proof (workspace, thumbprint, proof, until_at)
+		SELECT c.workspace, $5, $6, $7 FROM client c JOIN workspace w ON w.id = c.workspace JOIN apikey k ON k.workspace = c.workspace AND k.id = $3
+		WHERE `+clientStands+`
+		ON CONFLICT (until_at, workspace, thumbprint, proof) DO NOTHING`, by.Workspace, by.Client, by.APIKey, millis(now), p.Key, p.ID, millis(p.Until))
+}
+
+// clientStands is when a client c of a workspace w is accepted with an API key k.
+const clientStands = `c.workspace = $1 AND c.id = $2 AND c.state = 'approved' AND w.suspended_at = 0 AND k.type = 'clients' AND k.disabled_at = 0 AND k.ends_at > $4`
 
 // clientStanding is the standing of a client's program that showed an API key.
 func (t *Tx) clientStanding(ctx context.Context, by auth.Caller, now time.Time) (auth.Standing, error) {
 	n, err := t.number(ctx, `
 		SELECT COUNT(*) FROM client c JOIN workspace w ON w.id = c.workspace JOIN apikey k ON k.workspace = c.workspace AND k.id = $3
-		WHERE c.workspace = $1 AND c.id = $2 AND c.state = 'approved' AND w.suspended_at = 0 AND k.type = 'clients' AND k.disabled_at = 0 AND k.ends_at > $4`,
+		WHERE `+clientStands,
 		by.Workspace, by.Client, by.APIKey, millis(now))
 	return auth.Standing{Active: n > 0}, err
 }

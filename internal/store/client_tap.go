@@ -47,13 +47,16 @@ func (t *Tx) FindTicket(ctx context.Context, w id.Workspace, p id.Touch) (client
 }
 
 // SpendTicket satisfies client.TapTx.
-func (t *Tx) SpendTicket(ctx context.Context, k client.Ticket, now time.Time) (bool, error) {
+func (t *Tx) SpendTicket(ctx context.Context, k client.Ticket, with client.Use, now time.Time) (bool, error) {
 	return t.one(ctx, `
 		UPDATE client_tap SET spent_at = $3 WHERE workspace = $1 AND id = $2 AND spent_at = 0 AND expires_at > $3
 			AND EXISTS (SELECT 1 FROM securitykey k WHERE k.workspace = $1 AND k.id = $4 AND k.revision = $5 AND k.shown = 'active')
 			AND EXISTS (SELECT 1 FROM directory_user u WHERE u.workspace = $1 AND u.id = $6 AND u.revision = $7 AND u.suspended_at = 0)
-			AND EXISTS (SELECT 1 FROM client c WHERE c.workspace = $1 AND c.id = $8 AND c.revision = $9)`,
-		k.Workspace, k.ID, millis(now), k.SecurityKey, k.Stamp.Key, k.User, k.Stamp.User, k.Client, k.Stamp.Client)
+			AND EXISTS (SELECT 1 FROM client c WHERE c.workspace = $1 AND c.id = $8 AND c.revision = $9)
+			AND ($10 = '' OR EXISTS (SELECT 1 FROM client_uv v WHERE v.digest = $10 AND v.workspace = $1 AND v.expires_at > $3 AND v.idle_until > $3
+				AND v.client_id = $8 AND v.security_key = $4 AND v.rp_id = $11 AND v.key_revision = $5 AND v.user_revision = $7 AND v.client_revision = $9))
+			AND ($12 = '' OR EXISTS (SELECT 1 FROM vault_credential a WHERE a.workspace = $1 AND a.id = $12 AND a.user_id = $6))`,
+		k.Workspace, k.ID, millis(now), k.SecurityKey, k.Stamp.Key, k.User, k.Stamp.User, k.Client, k.Stamp.Client, with.Verification, k.RPID, with.Credential)
 }
 
 // InsertVerification satisfies client.TapTx.
@@ -83,6 +86,12 @@ func (t *Tx) TouchClient(ctx context.Context, w id.Workspace, c id.Client, ip, a
 // CountSecurityKeyUse satisfies client.TapTx.
 func (t *Tx) CountSecurityKeyUse(ctx context.Context, w id.Workspace, k id.SecurityKey) error {
 	_, err := t.exec(ctx, `UPDATE securitykey SET total = total + 1 WHERE workspace = $1 AND id = $2`, w, k)
+	return err
+}
+
+// MarkSecurityKeySeen satisfies client.TapTx.
+func (t *Tx) MarkSecurityKeySeen(ctx context.Context, w id.Workspace, k id.SecurityKey, now time.Time) error {
+	_, err := t.exec(ctx, `UPDATE securitykey SET last_activity_at = $3, used_at = $3, noticed_at = 0 WHERE workspace = $1 AND id = $2`, w, k, millis(now))
 	return err
 }
 
@@ -125,8 +134,8 @@ func (t *Tx) ForgetProofs(ctx context.Context, now time.Time) (more bool, err er
 		query string
 		until time.Time
 	}{
-		{`DELETE FROM client_proof WHERE (workspace, thumbprint, proof) IN (
-			SELECT workspace, thumbprint, proof FROM client_proof WHERE until_at <= $1 ORDER BY until_at, workspace, thumbprint, proof LIMIT $2)`, now},
+		{`DELETE FROM client_proof WHERE (until_at, workspace, thumbprint, proof) IN (
+			SELECT until_at, workspace, thumbprint, proof FROM client_proof WHERE until_at <= $1 ORDER BY until_at, workspace, thumbprint, proof LIMIT $2)`, now},
 		{`DELETE FROM client_tap WHERE id IN (SELECT id FROM client_tap WHERE expires_at <= $1 ORDER BY expires_at, id LIMIT $2)`, now.Add(-time.Minute)},
 		{`DELETE FROM client_uv WHERE digest IN (SELECT digest FROM client_uv WHERE expires_at <= $1 ORDER BY expires_at, digest LIMIT $2)`, now},
 		{`DELETE FROM securitykey_shadow WHERE (workspace, card_digest) IN (

@@ -117,7 +117,12 @@ const quarter = 15 * time.Minute
 
 // addTick counts something that happened now, for statistics.
 func (t *Tx) addTick(ctx context.Context, w id.Workspace, name string, now time.Time) error {
+	return t.addTicks(ctx, w, name, millis(now.Truncate(quarter)), 1)
+}
+
+// addTicks is addTick for n at once, in the quarter that begins at the time.
+func (t *Tx) addTicks(ctx context.Context, w id.Workspace, name string, begin, n int64) error {
 	return t.must(ctx, `
-		INSERT INTO tick (workspace, name, quarter, n) VALUES ($1, $2, $3, 1)
-		ON CONFLICT (workspace, name, quarter) DO UPDATE SET n = tick.n + 1`, w, name, millis(now.Truncate(quarter)))
+		INSERT INTO tick (workspace, name, quarter, n) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (workspace, name, quarter) DO UPDATE SET n = tick.n + excluded.n`, w, name, begin, n)
 }

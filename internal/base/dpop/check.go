@@ -39,9 +39,9 @@ const NonceLife = 2 * time.Minute
 // nonceSkew is how far ahead the clock of the replica that issued a nonce may be.
 const nonceSkew = 5 * time.Second
 
-// ReplayLife is how long a proof's ID is to be remembered once the proof was accepted: by
-// then its nonce is over on every replica, as long as their clocks differ by less than
-// ten seconds.
+// ReplayLife is how long a proof's ID is to be remembered from the making of its nonce: by
+// then the nonce is over on every replica, as long as their clocks differ by less than ten
+// seconds.
 const ReplayLife = NonceLife + 30*time.Second
 
 // Request is what a proof is held against. URL is as the client reaches the server; its
@@ -180,6 +180,16 @@ func (n Nonces) Good(nonce string, now time.Time) bool {
 	}
 	age := now.Sub(time.UnixMilli(int64(binary.BigEndian.Uint64(b))))
 	return age < NonceLife && age >= -nonceSkew
+}
+
+// Over returns when a nonce that was found good is over on every server, whatever their
+// clocks say: until then a proof with it is remembered. It is the same for the same nonce.
+func (n Nonces) Over(nonce string) time.Time {
+	b, ok := decode(nonce)
+	if !ok || len(b) != nonceTime+nonceTag {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b))).Add(ReplayLife)
 }
 
 func (n Nonces) tag(at []byte) []byte {

@@ -113,7 +113,7 @@ func (a *assertion) write(ctx context.Context) (bool, error) {
 		if a.f != nil || a.chosen.ID == "" { // nothing is signed: the holder chooses, if nothing is in the way
 			return p.turnDown(ctx, a.in, a.options.Hash, a.f)
 		}
-		if no, err := p.take(ctx, a.in, a.k, a.options.Hash); no != nil || err != nil {
+		if no, err := p.take(ctx, a.in, a.k, a.chosen.ID, a.options.Hash); no != nil || err != nil {
 			return no, err
 		}
 		return nil, p.used(ctx, a.k, a.chosen)
@@ -164,20 +164,20 @@ func (s *Service) sign(ctx context.Context, k client.Ticket, c vault.Credential,
 // errGone undoes an assertion whose credential was deleted since it was looked at.
 var errGone = errors.New("the credential is gone")
 
-// used writes what a signature leaves behind.
+// used writes what a signature leaves behind. What is recorded is counted from the record
+// (activity.ChainTx.CountSealed), a moment later; what is not is counted here.
 func (p *pass) used(ctx context.Context, k client.Ticket, c vault.Credential) error {
-	there, err := p.t.UseCredential(ctx, p.by.Workspace, c.ID, k.SecurityKey, p.now)
-	if err != nil {
-		return err
+	if k.Auditable {
+		if err := p.seen(ctx, k); err != nil {
+			return err
+		}
+		return p.append(ctx, k, c)
 	}
-	if !there {
-		return errGone
+	if _, err := p.t.UseCredential(ctx, p.by.Workspace, c.ID, k.SecurityKey, p.now); err != nil {
+		return err
 	}
 	if err := p.touch(ctx, k); err != nil {
 		return err
 	}
-	if err := p.t.CountLogin(ctx, p.by.Workspace, loginSuccess, p.now); err != nil || !k.Auditable {
-		return err
-	}
-	return p.append(ctx, k, c)
+	return p.t.CountLogin(ctx, p.by.Workspace, loginSuccess, p.now)
 }

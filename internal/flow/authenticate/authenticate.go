@@ -92,7 +92,7 @@ func actionOf(o client.Operation) string {
 	case client.Create:
 		return "credential.register"
 	case client.Get:
-		return "credential.use"
+		return vault.UseAction
 	case client.PINChange:
 	}
 	return "security_key.pin_change"

@@ -132,7 +132,7 @@ func (p *pass) keep(ctx context.Context, in Signing, k client.Ticket, row vault.
 		}
 		return p.reject(ctx, f)
 	}
-	if f, err := p.take(ctx, in, k, k.OptionsHash); f != nil || err != nil {
+	if f, err := p.take(ctx, in, k, "", k.OptionsHash); f != nil || err != nil {
 		return f, err
 	}
 	if same >= 0 { // CTAP 2.1 §6.1.2 step 17: overwrite that credential

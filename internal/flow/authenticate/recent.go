@@ -19,6 +19,7 @@ type recent struct {
 	tickets     map[id.Touch]client.Ticket // guarded by mu
 	credentials map[owner]held             // guarded by mu
 	cards       map[id.SecurityKey]holding // guarded by mu
+	renewed     map[string]time.Time       // guarded by mu: when verifications were, by digest
 }
 
 // holding is what was found of a card: what is sealed is its number, and it is its holder's. As
@@ -42,13 +43,16 @@ type held struct {
 }
 
 // recentLife is how long credentials are remembered, and recentMost how many of each kind are.
+//
+// Within renewAgain of one use of a verification, another does not begin its idle time anew.
 const (
+	renewAgain = 2 * time.Second
 	recentLife = 10 * time.Second
 	recentMost = 4096
 )
 
 func newRecent() *recent {
-	return &recent{tickets: map[id.Touch]client.Ticket{}, credentials: map[owner]held{}, cards: map[id.SecurityKey]holding{}}
+	return &recent{tickets: map[id.Touch]client.Ticket{}, credentials: map[owner]held{}, cards: map[id.SecurityKey]holding{}, renewed: map[string]time.Time{}}
 }
 
 func (r *recent) keepTicket(k client.Ticket) {
@@ -102,6 +106,21 @@ func (r *recent) keepHolding(k client.Ticket) {
 		clear(r.cards)
 	}
 	r.cards[k.SecurityKey] = holdingOf(k)
+}
+
+// renews says whether a use at now begins the idle time of a verification anew, and
+// remembers that it does. Most are used at once after the PIN, and then not again.
+func (r *recent) renews(digest string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, ok := r.renewed[digest]; ok && now.Sub(last) < renewAgain && !now.Before(last) {
+		return false
+	}
+	if len(r.renewed) >= recentMost {
+		clear(r.renewed)
+	}
+	r.renewed[digest] = now
+	return true
 }
 
 // forget drops what is remembered of a tap, and of whom it was for.

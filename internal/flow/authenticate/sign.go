@@ -109,27 +109,43 @@ func (p *pass) verified(ctx context.Context, in Signing, k client.Ticket) (*faul
 // errTapTaken undoes an operation whose tap another one used at the same moment.
 var errTapTaken = errors.New("the tap was used at the same moment")
 
-// take spends a ticket that was found good before, if it and the verification still are:
-// what is in the way now is recorded and returned.
-func (p *pass) take(ctx context.Context, in Signing, k client.Ticket, hash string) (*fault.Error, error) {
+// take spends a ticket that was found good before, if it, the verification and the credential,
+// which is empty for none, still are: what is in the way now is recorded and returned.
+func (p *pass) take(ctx context.Context, in Signing, k client.Ticket, c id.Credential, hash string) (*fault.Error, error) {
 	p.about(k.SecurityKey, k.KeyName, k.User, k.CardDigest, k.RPID)
-	f, err := p.verified(ctx, in, k)
+	if f, err := p.ask(ctx, question(k)); f != nil || err != nil {
+		return f, err
+	}
+	with := client.Use{Credential: c}
+	if !in.Verification.IsEmpty() {
+		with.Verification = client.VerificationDigest(in.key, k, in.Verification)
+	}
+	spent, err := p.t.SpendTicket(ctx, k, with, p.now)
 	if err != nil {
 		return nil, err
 	}
-	if f == nil {
-		if f, err := p.ask(ctx, question(k)); f != nil || err != nil {
-			return f, err
-		}
-		if spent, err := p.t.SpendTicket(ctx, k, p.now); spent || err != nil {
-			return nil, err
-		}
+	if spent {
+		return nil, p.renew(ctx, k, with.Verification)
 	}
 	// Something moved since: what it was is asked in the order of the protocol.
-	if _, f, err = p.admit(ctx, in, hash, true); f != nil || err != nil {
+	if _, f, err := p.admit(ctx, in, hash, true); f != nil || err != nil {
 		return f, err
 	}
+	if c != "" {
+		if _, there, err := p.t.FindCredential(ctx, p.by.Workspace, c); err != nil || !there {
+			return nil, errors.Join(errGone, err)
+		}
+	}
 	return nil, errTapTaken
+}
+
+// renew begins the idle time of a verification anew.
+func (p *pass) renew(ctx context.Context, k client.Ticket, digest string) error {
+	if digest == "" || !p.s.recent.renews(digest, p.now) {
+		return nil
+	}
+	_, err := p.t.UseVerification(ctx, k, digest, p.now)
+	return err
 }
 
 // turnDown answers and records what the options are refused for, before anything was read.
@@ -209,17 +225,25 @@ func (s *Service) holds(ctx context.Context, k client.Ticket) (securitykey.Secre
 // seenAgain is how long a user and a key count as seen after a use.
 const seenAgain = time.Minute
 
-// touch notes that key and holder did something.
+// touch notes that key and holder did something, and counts it.
 func (p *pass) touch(ctx context.Context, k client.Ticket) error {
+	if err := p.seen(ctx, k); err != nil {
+		return err
+	}
+	return p.t.CountSecurityKeyUse(ctx, p.by.Workspace, k.SecurityKey)
+}
+
+// seen notes that key and holder did something.
+func (p *pass) seen(ctx context.Context, k client.Ticket) error {
 	if p.now.Sub(k.UserSeen) >= seenAgain {
 		if err := p.t.MarkUserSeen(ctx, p.by.Workspace, k.User, p.now); err != nil {
 			return err
 		}
 	}
 	if p.now.Sub(k.KeySeen) < seenAgain {
-		return p.t.CountSecurityKeyUse(ctx, p.by.Workspace, k.SecurityKey)
+		return nil
 	}
-	return p.t.TouchSecurityKey(ctx, p.by.Workspace, k.SecurityKey, p.now)
+	return p.t.MarkSecurityKeySeen(ctx, p.by.Workspace, k.SecurityKey, p.now)
 }
 
 // append writes the line of what was done, in the name of who holds the card.

@@ -176,6 +176,7 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, touch id.Touch, pi
 		return Verified{}, err
 	}
 	var out Verified
+	var digest string
 	err = s.gate.Write(ctx, by, attemptOf(client.Get), func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
 		out = Verified{}
 		k, found, err := t.FindTicket(ctx, by.Workspace, touch)
@@ -195,8 +196,12 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, touch id.Touch, pi
 		}
 		v, token := client.NewVerification(keys.PINKey, k, now)
 		out.Token, out.ExpiresAt = token, v.ExpiresAt
+		digest = v.Digest
 		return nil, t.InsertVerification(ctx, v)
 	})
+	if err == nil {
+		s.recent.renews(digest, s.gate.Clock.Now())
+	}
 	return out, err
 }
 
@@ -283,7 +288,7 @@ func (s *Service) ChangePIN(ctx context.Context, by auth.Caller, touch id.Touch,
 		if fresh.Fault != nil {
 			return fresh.Fault, nil
 		}
-		if spent, err := t.SpendTicket(ctx, k, now); err != nil || !spent {
+		if spent, err := t.SpendTicket(ctx, k, client.Use{}, now); err != nil || !spent {
 			return client.NoTap(), err
 		}
 		return nil, fresh.Write(ctx, t, by, k.SecurityKey, now)

@@ -26,10 +26,14 @@ type ChainTx interface {
 	UnsealedWorkspaces(ctx context.Context, after id.Workspace, limit int) ([]id.Workspace, error)
 	// ActivityHead returns the head of a workspace's chain.
 	ActivityHead(ctx context.Context, w id.Workspace) (Head, error)
-	// UnsealedActivities lists rows without an index, oldest first.
+	// UnsealedActivities lists rows without an index, oldest first: of each what enters the
+	// chain, without the names, addresses and salts.
 	UnsealedActivities(ctx context.Context, w id.Workspace, limit int) ([]Row, error)
 	// SealActivity gives a row its place and hash.
 	SealActivity(ctx context.Context, row Row) error
+	// CountSealed adds to the counters that follow the record: each line is sealed once, so
+	// each is counted once.
+	CountSealed(ctx context.Context, w id.Workspace, sealed []Row) error
 	// MoveActivityHead replaces the head if it still is from; it returns false if
 	// somebody else moved it.
 	MoveActivityHead(ctx context.Context, w id.Workspace, from, to Head) (bool, error)
@@ -61,6 +65,9 @@ func SealNext(ctx context.Context, t ChainTx, w id.Workspace) (int, error) {
 	}
 	if len(rows) == 0 {
 		return 0, nil
+	}
+	if err := t.CountSealed(ctx, w, rows); err != nil {
+		return 0, fmt.Errorf("counting what is sealed: %w", err)
 	}
 	moved, err := t.MoveActivityHead(ctx, w, head, to)
 	if err != nil {

@@ -38,9 +38,10 @@ type GateTx interface {
 	NoteOnce(ctx context.Context, r *once.Request, note string) error
 	// DeleteOnce forgets a request that was refused: it may be sent again.
 	DeleteOnce(ctx context.Context, r *once.Request) error
-	// SpendProof remembers the proof of a client until it is too old in any case. It
-	// returns false if it was spent before, at whatever server.
-	SpendProof(ctx context.Context, w id.Workspace, p auth.Proof) (bool, error)
+	// AdmitProof returns the standing of a caller who proved itself, and remembers its proof
+	// until it is too old in any case. fresh is false if the proof was spent before, at
+	// whatever server.
+	AdmitProof(ctx context.Context, by auth.Caller, now time.Time) (s auth.Standing, fresh bool, err error)
 	// AwaitWithdrawals makes Write wait for what was withdrawn before: a repeat is
 	// not answered before the first is over.
 	AwaitWithdrawals()
@@ -85,18 +86,12 @@ func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T
 	r, hasKey := once.From(ctx)
 	return g.Store.Write(ctx, func(ctx context.Context, t T) (*fault.Error, error) {
 		now := g.Clock.Now()
-		standing, err := t.CallerStanding(ctx, by, now)
+		standing, fresh, err := standingOf(ctx, t, by, now)
 		if err != nil {
 			return nil, fmt.Errorf("reading the caller's standing: %w", err)
 		}
-		if by.Proof != (auth.Proof{}) {
-			fresh, err := t.SpendProof(ctx, by.Workspace, by.Proof)
-			if err != nil {
-				return nil, fmt.Errorf("spending a proof: %w", err)
-			}
-			if !fresh {
-				return fault.BadProof(), Refuse(ctx, t, by, a, "proof_replayed", now)
-			}
+		if !fresh {
+			return fault.BadProof(), Refuse(ctx, t, by, a, "proof_replayed", now)
 		}
 		if refusal := auth.Check(by, standing, a.Need); refusal != nil {
 			return refusal, Refuse(ctx, t, by, a, refusal.Code, now)
@@ -125,6 +120,16 @@ func (g Gate[T]) Write(ctx context.Context, by auth.Caller, a Attempt, fn Work[T
 		}
 		return nil, t.NoteOnce(ctx, r, r.Noted())
 	})
+}
+
+// standingOf reads the caller's standing, and spends the proof of one who has one: fresh is
+// false if it was spent before.
+func standingOf(ctx context.Context, t GateTx, by auth.Caller, now time.Time) (s auth.Standing, fresh bool, err error) {
+	if by.Proof != (auth.Proof{}) {
+		return t.AdmitProof(ctx, by, now)
+	}
+	s, err = t.CallerStanding(ctx, by, now)
+	return s, true, err
 }
 
 // Read runs fn over a snapshot if by may make the attempt. A refusal, fn's own

@@ -26,13 +26,14 @@ import (
 type state struct {
 	rows     []activity.Row
 	heads    map[id.Workspace]activity.Head
+	counted  map[id.Workspace]int
 	refusals []activity.OverdueRefusal
 	holder   string
 	until    time.Time
 }
 
 func (s state) clone() state {
-	s.rows, s.heads, s.refusals = slices.Clone(s.rows), maps.Clone(s.heads), slices.Clone(s.refusals)
+	s.rows, s.heads, s.counted, s.refusals = slices.Clone(s.rows), maps.Clone(s.heads), maps.Clone(s.counted), slices.Clone(s.refusals)
 	return s
 }
 
@@ -52,7 +53,9 @@ type store struct {
 
 var _ tx.Runner[Tx] = (*store)(nil)
 
-func newStore() *store { return &store{state: state{heads: map[id.Workspace]activity.Head{}}} }
+func newStore() *store {
+	return &store{state: state{heads: map[id.Workspace]activity.Head{}, counted: map[id.Workspace]int{}}}
+}
 
 func (s *store) Write(ctx context.Context, fn tx.Func[Tx]) error {
 	if err := ctx.Err(); err != nil {
@@ -136,8 +139,9 @@ func (s *store) verify(w id.Workspace) activity.Verdict {
 func wantSealed(t *testing.T, s *store, w id.Workspace, through, unsealed int64) {
 	t.Helper()
 	v := s.verify(w)
-	if v.Through != through || v.Unsealed != unsealed || len(v.Damages) > 0 {
-		t.Errorf("record of %s: want sealed through %d, %d unsealed, no damage, got %+v", w, through, unsealed, v)
+	counted := s.look().counted[w]
+	if v.Through != through || v.Unsealed != unsealed || len(v.Damages) > 0 || int64(counted) != through {
+		t.Errorf("record of %s: want sealed through %d and as many counted, %d unsealed, no damage, got %+v, %d counted", w, through, unsealed, v, counted)
 	}
 }
 
@@ -188,6 +192,11 @@ func (w *work) SealActivity(_ context.Context, row activity.Row) error {
 		}
 	}
 	return fmt.Errorf("no row %s", row.ID)
+}
+
+func (w *work) CountSealed(_ context.Context, ws id.Workspace, sealed []activity.Row) error {
+	w.state.counted[ws] += len(sealed)
+	return nil
 }
 
 func (w *work) MoveActivityHead(_ context.Context, ws id.Workspace, from, to activity.Head) (bool, error) {

@@ -61,7 +61,7 @@ func (s *Service) prove(sh Shown) (dpop.Proof, auth.Proof, *fault.Error) {
 	default:
 		return dpop.Proof{}, auth.Proof{}, fault.BadProof().Because(errors.New(string(reason)))
 	}
-	return p, auth.Proof{Key: p.Thumbprint, ID: p.ID, Until: now.Add(dpop.ReplayLife)}, nil
+	return p, auth.Proof{Key: p.Thumbprint, ID: p.ID, Until: s.nonces.Over(p.Nonce)}, nil
 }
 
 // Verify returns the client that made the proof; by is the caller of the Clients key that the
@@ -133,7 +133,7 @@ func (s *Service) WhyNot(ctx context.Context, by auth.Caller) error {
 func (s *Service) refuseUse(ctx context.Context, by auth.Caller, c Client) error {
 	f := notApproved(c.State)
 	return s.gate.Store.Write(ctx, func(ctx context.Context, t Tx) (*fault.Error, error) {
-		fresh, err := t.SpendProof(ctx, by.Workspace, by.Proof)
+		_, fresh, err := t.AdmitProof(ctx, by, s.gate.Clock.Now())
 		switch {
 		case err != nil:
 			return nil, err

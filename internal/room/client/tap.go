@@ -121,6 +121,12 @@ func VerificationDigest(key secret.Bytes, t Ticket, token secret.Bytes) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
+// Use is what a ticket is used with. Empty fields ask for nothing.
+type Use struct {
+	Verification string        // the digest of its token
+	Credential   id.Credential // which is there
+}
+
 // TapHolder is what a tap keeps of its holder.
 type TapHolder struct {
 	Revision  int64
@@ -133,8 +139,9 @@ type TapTx interface {
 	InsertTap(ctx context.Context, t Tap) error
 	FindTicket(ctx context.Context, w id.Workspace, t id.Touch) (Ticket, bool, error)
 	// SpendTicket marks the tap of a ticket that was found good as used. It returns false if it
-	// was used before, is over, or the ticket does not stand any more.
-	SpendTicket(ctx context.Context, k Ticket, now time.Time) (bool, error)
+	// was used before, is over, or the ticket does not stand any more; and if what it is used
+	// with is not there or not good.
+	SpendTicket(ctx context.Context, k Ticket, with Use, now time.Time) (bool, error)
 	InsertVerification(ctx context.Context, v Verification) error
 	// UseVerification begins the idle time of a verification anew; false if there is none that
 	// is good at now for the ticket: one of another client, key or relying party is not, nor one
@@ -144,6 +151,8 @@ type TapTx interface {
 	TouchClient(ctx context.Context, w id.Workspace, c id.Client, ip, agent string, now time.Time) error
 	// CountSecurityKeyUse counts a use of a key whose last one is not long ago.
 	CountSecurityKeyUse(ctx context.Context, w id.Workspace, k id.SecurityKey) error
+	// MarkSecurityKeySeen notes a use of a key that is counted elsewhere.
+	MarkSecurityKeySeen(ctx context.Context, w id.Workspace, k id.SecurityKey, now time.Time) error
 	// FindTapHolder returns what a tap keeps of its holder, the zero value if there is none.
 	FindTapHolder(ctx context.Context, w id.Workspace, u id.User) (TapHolder, error)
 	// MarkUserSeen notes that a user did something now: whoever was invited is active then.

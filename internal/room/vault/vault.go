@@ -110,6 +110,9 @@ func (c Credential) Public() ctap.Credential {
 	}
 }
 
+// UseAction is how the record calls a sign-in. A credential's uses are counted from there.
+const UseAction = "credential.use"
+
 // MaxPerParty is how many credentials a user has at one relying party at the most, and
 // MaxPerUser how many in all.
 const (

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ func clientCases() []testCase {
 		{name: "a proof is spent once, whoever asks at once", run: proofsOnce},
 		{name: "a client stands while all that it depends on does", run: clientStanding},
 		{name: "a ticket tells what is true now", run: tickets},
+		{name: "a ticket is spent with what is good for it", run: ticketsWith},
 		{name: "a tap is spent once, by one of two at once", run: tapsOnce},
 		{name: "a verification ends by age and by idleness", run: verifications},
 		{name: "what is over is forgotten", run: proofsForgotten},
@@ -228,8 +230,10 @@ func proofsOnce(t *testing.T, d Database) {
 	w, other := Workspace(t, d.Store), Workspace(t, d.Store)
 	p := auth.Proof{Key: "thumbprint", ID: "jti", Until: Start().Add(time.Minute)}
 	spend := func(w id.Workspace, p auth.Proof) (fresh bool) {
+		by := auth.Job(w, "test")
+		by.Proof = p
 		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
-			fresh, err = tx.SpendProof(ctx, w, p)
+			_, fresh, err = tx.AdmitProof(ctx, by, Start())
 			return err
 		})
 		return fresh
@@ -240,19 +244,32 @@ func proofsOnce(t *testing.T, d Database) {
 		t.Errorf("a proof that two bring at once is fresh to %v, want to one", fresh)
 	}
 	if spend(w, p) || !spend(other, p) || !spend(w, auth.Proof{Key: "thumbprint", ID: "JTI", Until: p.Until}) || !spend(w, auth.Proof{Key: "another", ID: "jti", Until: p.Until}) {
-		t.Error("SpendProof() is wrong about the same one, another workspace, another id or another key")
+		t.Error("AdmitProof() is wrong about the same one, another workspace, another id or another key")
 	}
 }
 
 func clientStanding(t *testing.T, d Database) {
 	w, other := Workspace(t, d.Store), Workspace(t, d.Store)
 	by := Client(t, d, w, "Front desk")
+	n := 0
 	stands := func(by auth.Caller, at time.Time) (is bool) {
-		Read(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+		n++
+		by.Proof = auth.Proof{Key: "thumbprint", ID: "proof " + strconv.Itoa(n), Until: Start().Add(time.Hour)}
+		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
 			s, err := tx.CallerStanding(ctx, by, at)
-			is = s.Active
-			if len(s.Permissions) > 0 || s.Owner {
-				t.Errorf("a client has the standing %+v", s)
+			if err != nil {
+				return err
+			}
+			proved, fresh, err := tx.AdmitProof(ctx, by, at)
+			if err != nil {
+				return err
+			}
+			again, twice, err := tx.AdmitProof(ctx, by, at)
+			if is = s.Active; is != proved.Active || !fresh || is != again.Active || twice {
+				t.Errorf("%v: AdmitProof() says %v %v, then %v %v, CallerStanding() %v", by.Client, proved.Active, fresh, again.Active, twice, is)
+			}
+			if len(s.Permissions) > 0 || s.Owner || len(proved.Permissions) > 0 || proved.Owner {
+				t.Errorf("a client has the standing %+v, %+v", s, proved)
 			}
 			return err
 		})

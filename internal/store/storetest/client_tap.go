@@ -106,7 +106,7 @@ func ticketsOnce(t *testing.T, d Database, ticket client.Ticket) {
 	t.Helper()
 	spend := func(k client.Ticket, at time.Time) (ok bool) {
 		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
-			ok, err = tx.SpendTicket(ctx, k, at)
+			ok, err = tx.SpendTicket(ctx, k, client.Use{}, at)
 			return err
 		})
 		return ok
@@ -143,7 +143,7 @@ func tapsOnce(t *testing.T, d Database) {
 	spend := func(w id.Workspace, p client.Tap, at time.Time) (ok bool) {
 		p.Workspace = w
 		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
-			ok, err = tx.SpendTicket(ctx, client.Ticket{Tap: p}, at)
+			ok, err = tx.SpendTicket(ctx, client.Ticket{Tap: p}, client.Use{}, at)
 			return err
 		})
 		return ok
@@ -206,6 +206,81 @@ func verifications(t *testing.T, d Database) {
 	}
 }
 
+// A ticket is spent with a verification and a credential that are good for it, and else not.
+func ticketsWith(t *testing.T, d Database) {
+	w, other := Workspace(t, d.Store), Workspace(t, d.Store)
+	by := Client(t, d, w, "Front desk")
+	ada, bea := User(t, d.Store, w, "ada.spends"), User(t, d.Store, w, "bea.spends")
+	key := newSecurityKey(ada, "Badge that is spent")
+	insertSecurityKeys(t, d, key)
+	first := newTap(by, key)
+	insertTap(t, d, first)
+	now, _ := findTicket(t, d, w, first.ID)
+	hers, theirs := newCredential(ada, "shop.example", Start()), newCredential(bea, "shop.example", Start())
+	elsewhere := newCredential(User(t, d.Store, other, "ada.spends"), "shop.example", Start())
+	insertCredentials(t, d, hers, theirs, elsewhere)
+	good, _ := client.NewVerification(secret.FromString("key"), now, Start())
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.InsertVerification(ctx, good) })
+	spend := func(with client.Use, at time.Time, change func(*client.Ticket)) (ok bool) {
+		p := newTap(by, key)
+		p.Stamp, p.ExpiresAt = now.Now, Start().Add(time.Hour)
+		insertTap(t, d, p)
+		k, _ := findTicket(t, d, w, p.ID)
+		if change != nil {
+			change(&k)
+		}
+		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
+			ok, err = tx.SpendTicket(ctx, k, with, at)
+			return err
+		})
+		return ok
+	}
+	verified := client.Use{Verification: good.Digest}
+	for _, c := range []struct {
+		name string
+		with client.Use
+		at   time.Time
+		is   bool
+	}{
+		{"nothing", client.Use{}, Start(), true},
+		{"a verification", verified, Start(), true},
+		{"a verification that was spent once", verified, Start(), true},
+		{"one that nobody used for a minute", verified, good.IdleUntil, false},
+		{"one that is not there", client.Use{Verification: "nothing"}, Start(), false},
+		{"her credential", client.Use{Credential: hers.ID}, Start(), true},
+		{"both", client.Use{Verification: good.Digest, Credential: hers.ID}, Start(), true},
+		{"somebody else's credential", client.Use{Credential: theirs.ID}, Start(), false},
+		{"another workspace's credential", client.Use{Credential: elsewhere.ID}, Start(), false},
+		{"a credential that is not there", client.Use{Verification: good.Digest, Credential: "cred_nothing"}, Start(), false},
+	} {
+		if spend(c.with, c.at, nil) != c.is {
+			t.Errorf("a ticket is spent with %s: %v", c.name, !c.is)
+		}
+	}
+	if spend(verified, Start(), func(k *client.Ticket) { k.RPID = "bank.example" }) {
+		t.Error("a verification is good for another relying party")
+	}
+	for name, change := range map[string]string{
+		"another workspace's":   `UPDATE client_uv SET workspace = '` + string(other) + `' WHERE workspace = $1`,
+		"another client's":      `UPDATE client_uv SET client_id = 'cli_2' WHERE workspace = $1`,
+		"another key's":         `UPDATE client_uv SET security_key = 'sk_2' WHERE workspace = $1`,
+		"before the key moved":  `UPDATE client_uv SET key_revision = key_revision - 1 WHERE workspace = $1`,
+		"before the user moved": `UPDATE client_uv SET user_revision = user_revision - 1 WHERE workspace = $1`,
+		"before the client was": `UPDATE client_uv SET client_revision = client_revision - 1 WHERE workspace = $1`,
+		"over":                  `UPDATE client_uv SET expires_at = 1 WHERE workspace = $1`,
+	} {
+		if !spend(verified, Start(), nil) {
+			t.Fatal("the verification is not good")
+		}
+		Exec(t, d, change, string(w))
+		if spend(verified, Start(), nil) {
+			t.Errorf("a ticket is spent with a verification that is %s", name)
+		}
+		Exec(t, d, `DELETE FROM client_uv WHERE digest = $1`, good.Digest)
+		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.InsertVerification(ctx, good) })
+	}
+}
+
 func proofsForgotten(t *testing.T, d Database) {
 	w := Workspace(t, d.Store)
 	by := Client(t, d, w, "Front desk")
@@ -215,7 +290,9 @@ func proofsForgotten(t *testing.T, d Database) {
 	later, _ := client.NewVerification(secret.FromString("key"), client.Ticket{Tap: old}, Start().Add(24*time.Hour))
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
 		for _, p := range []auth.Proof{{Key: "k", ID: "old", Until: Start().Add(time.Minute)}, {Key: "k", ID: "fresh", Until: Start().Add(24 * time.Hour)}} {
-			if _, err := tx.SpendProof(ctx, w, p); err != nil {
+			by := auth.Job(w, "test")
+			by.Proof = p
+			if _, _, err := tx.AdmitProof(ctx, by, Start()); err != nil {
 				return err
 			}
 		}

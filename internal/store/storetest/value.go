@@ -142,7 +142,7 @@ func activityRoundTrip(t *testing.T, d Database) {
 		Event: activity.Event{
 			ID: id.New[id.KindActivity](Start()), Workspace: w, At: Start(), Action: "user.create", Outcome: activity.Refused, Reason: "r",
 			Detail: "d", Count: 3, Actor: activity.Party{Type: "user", ID: "a", Name: "Ada"}, Target: activity.Party{Type: "user", ID: "b", Name: "Bob"},
-			User: "user_b", RPID: "example.org", IP: "192.0.2.1", Agent: "browser", RequestID: "req",
+			User: "user_b", RPID: "example.org", SecurityKey: "sk_b", Client: "cli_b", IP: "192.0.2.1", Agent: "browser", RequestID: "req",
 		},
 		ActorSalt: []byte{1}, ActorDigest: allBytes(), TargetSalt: []byte{2}, TargetDigest: []byte{3},
 	}
@@ -155,7 +155,9 @@ func activityRoundTrip(t *testing.T, d Database) {
 		unsealed, err = tx.UnsealedActivities(ctx, w, 10)
 		return err
 	})
-	same(t, "the unsealed row", unsealed, []activity.Row{r})
+	bare := r // of what enters the chain
+	bare.Actor.Name, bare.Target.Name, bare.IP, bare.Agent, bare.ActorSalt, bare.TargetSalt = "", "", "", "", nil, nil
+	same(t, "the unsealed row", unsealed, []activity.Row{bare})
 	r.Index, r.Hash = 1, allBytes()
 	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
 		if err := tx.SealActivity(ctx, r); err != nil {
