@@ -204,18 +204,25 @@ func (t *Tx) ActivityHead(ctx context.Context, w id.Workspace) (activity.Head, e
 	return h, err
 }
 
-// UnsealedActivities satisfies activity.ChainTx.
+const unsealedColumns = `a.id, a.at, a.action, a.outcome, a.reason, a.detail, a.count, a.actor_type, a.actor_id, a.actor_digest,
+	a.target_type, a.target_id, a.target_digest, a.user_id, a.rp_id, a.security_key, a.client, a.request_id`
+
+// UnsealedActivities satisfies activity.ChainTx. SQLite is told which index: without statistics
+// it takes another one, and walks through the whole record.
 func (t *Tx) UnsealedActivities(ctx context.Context, w id.Workspace, limit int) ([]activity.Row, error) {
-	return collect(ctx, t, func(row scanner) (r activity.Row, err error) {
+	scan := func(row scanner) (r activity.Row, err error) {
 		var at int64
 		err = row.Scan(&r.ID, &at, &r.Action, &r.Outcome, &r.Reason, &r.Detail, &r.Count, &r.Actor.Type, &r.Actor.ID, &r.ActorDigest,
 			&r.Target.Type, &r.Target.ID, &r.TargetDigest, &r.User, &r.RPID, &r.SecurityKey, &r.Client, &r.RequestID)
 		r.Workspace, r.At = w, moment(at)
 		return r, err
-	}, `
-		SELECT a.id, a.at, a.action, a.outcome, a.reason, a.detail, a.count, a.actor_type, a.actor_id, a.actor_digest,
-			a.target_type, a.target_id, a.target_digest, a.user_id, a.rp_id, a.security_key, a.client, a.request_id
-		FROM activity a`+t.indexedBy("activity_unsealed")+` WHERE a.workspace = $1 AND a.idx IS NULL ORDER BY a.at, a.id LIMIT $2`, w, limit)
+	}
+	if t.postgres {
+		return collect(ctx, t, scan, `SELECT `+unsealedColumns+` FROM activity a
+			WHERE a.workspace = $1 AND a.idx IS NULL ORDER BY a.at, a.id LIMIT $2`, w, limit)
+	}
+	return collect(ctx, t, scan, `SELECT `+unsealedColumns+` FROM activity a INDEXED BY activity_unsealed
+		WHERE a.workspace = $1 AND a.idx IS NULL ORDER BY a.at, a.id LIMIT $2`, w, limit)
 }
 
 // SealActivity satisfies activity.ChainTx.
@@ -239,5 +246,8 @@ func (t *Tx) SealedActivities(ctx context.Context, w id.Workspace, after int64, 
 
 // CountUnsealedActivities satisfies activity.RecordTx.
 func (t *Tx) CountUnsealedActivities(ctx context.Context, w id.Workspace) (int64, error) {
-	return t.number(ctx, `SELECT COUNT(*) FROM activity`+t.indexedBy("activity_unsealed")+` WHERE workspace = $1 AND idx IS NULL`, w)
+	if t.postgres {
+		return t.number(ctx, `SELECT COUNT(*) FROM activity WHERE workspace = $1 AND idx IS NULL`, w)
+	}
+	return t.number(ctx, `SELECT COUNT(*) FROM activity INDEXED BY activity_unsealed WHERE workspace = $1 AND idx IS NULL`, w)
 }

@@ -65,15 +65,6 @@ func (t *Tx) one(ctx context.Context, query string, args ...any) (bool, error) {
 	return n > 0, err
 }
 
-// indexedBy makes SQLite use an index, a constant, for the table that it stands after: without
-// statistics it takes another one, of all that the table holds. PostgreSQL knows better.
-func (t *Tx) indexedBy(index string) string {
-	if t.postgres {
-		return ""
-	}
-	return " INDEXED BY " + index
-}
-
 // scanner is the part of sql.Rows that a scan function needs.
 type scanner interface{ Scan(dest ...any) error }
 
