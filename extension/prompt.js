@@ -66,6 +66,8 @@ async function attempt(at, work) {
   } catch (error) {
     if (!(error instanceof Refused) && !(error instanceof Unreachable)) console.error('Keyhold:', error)
     if (error instanceof Unreachable) await noteAnswer(false)
+    // Whatever is wrong with this workstation shows in the icon from now on.
+    if (error instanceof Refused && (error.status === 401 || error.code.startsWith('client_'))) chrome.runtime.sendMessage({ act: 'ask' }).catch(() => { /* it asks by itself later */ })
     const word = explain(error, at)
     if (word.to === 'change') return show('new')
     say(word.text)
