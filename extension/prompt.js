@@ -202,7 +202,7 @@ function choose(all) {
     const name = document.createElement('b')
     name.textContent = a.display_name || a.user_name || 'An account without a name'
     const more = document.createElement('span')
-    more.textContent = [a.display_name ? a.user_name : '', a.last_used_at ? 'last used ' + new Date(a.last_used_at).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' }) : 'not used yet'].filter(Boolean).join(', ')
+    more.textContent = [a.display_name && a.display_name !== a.user_name ? a.user_name : '', a.last_used_at ? 'last used ' + new Date(a.last_used_at).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' }) : 'not used yet'].filter(Boolean).join(', ')
     button.append(name, more)
     button.addEventListener('click', () => {
       held.account = a.credential_id

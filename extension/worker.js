@@ -9,7 +9,7 @@ import { ask, enrolByPolicy, lookAround, originOf, settle, state } from './lib/s
 const proxy = chrome.webAuthenticationProxy
 
 /** The window of a prompt, in CSS pixels. */
-const size = { width: 440, height: 640 }
+const size = { width: 440, height: 580 }
 
 /** How long a request lives whose site says nothing, and at the most, in milliseconds. */
 const usualTime = 3 * 60_000
