@@ -179,6 +179,14 @@ func (t *Tx) ListEnrolmentCodes(ctx context.Context, w id.Workspace, now time.Ti
 		SELECT `+enrolmentCodeColumns+` FROM client_code WHERE workspace = $1 AND uses_left > 0 AND expires_at > $2 ORDER BY id DESC LIMIT $3`, w, millis(now), limit)
 }
 
+// ListAllEnrolmentCodes satisfies client.CodeTx.
+func (t *Tx) ListAllEnrolmentCodes(ctx context.Context, now time.Time, limit int) ([]client.Code, error) {
+	return collect(ctx, t, scanEnrolmentCode, `
+		SELECT c.id, c.workspace, c.digest, c.uses, c.uses_left, c.created_by, c.created_at, c.expires_at
+		FROM client_code c JOIN workspace w ON w.id = c.workspace
+		WHERE c.expires_at > $1 AND c.uses_left > 0 AND w.suspended_at = 0 ORDER BY c.expires_at, c.id LIMIT $2`, millis(now), limit)
+}
+
 // DeleteEnrolmentCode satisfies client.CodeTx.
 func (t *Tx) DeleteEnrolmentCode(ctx context.Context, w id.Workspace, c id.EnrolmentCode) (client.Code, bool, error) {
 	return find(ctx, t, scanEnrolmentCode, `DELETE FROM client_code WHERE workspace = $1 AND id = $2 RETURNING `+enrolmentCodeColumns, w, c)
