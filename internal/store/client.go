@@ -142,8 +142,21 @@ func (t *Tx) CountClients(ctx context.Context, w id.Workspace) (client.Counts, e
 
 // APIKeyEnrols satisfies client.Tx.
 func (t *Tx) APIKeyEnrols(ctx context.Context, w id.Workspace, k id.APIKey) (bool, error) {
-	n, err := t.number(ctx, `SELECT COUNT(*) FROM apikey WHERE workspace = $1 AND id = $2 AND leaked_at = 0`, w, k)
+	n, err := t.number(ctx, `SELECT COUNT(*) FROM apikey WHERE workspace = $1 AND id = $2 AND leaked_at = 0 AND created_by_type <> 'client'`, w, k)
 	return n > 0, err
+}
+
+// StopOwnAPIKey satisfies client.Tx.
+func (t *Tx) StopOwnAPIKey(ctx context.Context, w id.Workspace, c id.Client, now time.Time) (client.OwnKey, bool, error) {
+	k, found, err := find(ctx, t, scanAPIKey, `
+		SELECT `+apikeyColumns+` FROM apikey k LEFT JOIN apikey_use s ON s.key_id = k.id
+		WHERE k.workspace = $1 AND k.created_by_id = $2 AND k.created_by_type = 'client' AND k.disabled_at = 0
+		ORDER BY k.id LIMIT 1`, w, c)
+	if err != nil || !found {
+		return client.OwnKey{}, false, err
+	}
+	stopped, err := t.StopAPIKey(ctx, w, k.ID, now)
+	return client.OwnKey{ID: k.ID, Name: k.Name, Subjects: k.Subjects()}, stopped, err
 }
 
 const enrolmentCodeColumns = `id, workspace, digest, uses, uses_left, created_by, created_at, expires_at`

@@ -16,6 +16,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/tx"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/lease"
 )
 
 // Kind says what sort of program it is.
@@ -158,6 +159,7 @@ func NewService(c Config) *Service {
 // Tx is the storage that this room needs.
 type Tx interface {
 	activity.GateTx
+	lease.Tx
 	tx.Latches
 	ProgramTx
 	CodeTx
@@ -169,8 +171,19 @@ type Tx interface {
 	// ForgetProofs removes proofs, taps and verifications that are over, some of each, and
 	// returns whether there may be more.
 	ForgetProofs(ctx context.Context, now time.Time) (more bool, err error)
-	// APIKeyEnrols says whether clients may enrol with the key: it was not reported as leaked.
+	// APIKeyEnrols says whether clients may enrol with the key: it was not reported as leaked,
+	// and is not that of one client alone.
 	APIKeyEnrols(ctx context.Context, w id.Workspace, k id.APIKey) (bool, error)
+	// StopOwnAPIKey disables the API key that was made for the client alone; false if it has
+	// none that works. What depends on the key is to be withdrawn.
+	StopOwnAPIKey(ctx context.Context, w id.Workspace, c id.Client, now time.Time) (OwnKey, bool, error)
+}
+
+// OwnKey is an API key that was made for one client alone, as its end is told.
+type OwnKey struct {
+	ID       id.APIKey
+	Name     string
+	Subjects []string // what depends on it: see package lease
 }
 
 // ProgramTx is the storage of the clients: of the programs at workstations.

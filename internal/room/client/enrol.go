@@ -180,7 +180,8 @@ func (s *Service) Touch(ctx context.Context, by auth.Caller) (Client, error) {
 // Enrol makes the program that shows a Clients key, and a proof by the key that it enrols, a
 // client of the workspace: pending, or approved by an enrolment code. A program that is there
 // already gets what it is (its name stays); one that was revoked is refused. Names are unique
-// (Conflict name_taken). A key that was reported as leaked enrols nobody.
+// (Conflict name_taken). A key that was reported as leaked enrols nobody, nor does that of a
+// client that enrolled by a code alone.
 func (s *Service) Enrol(ctx context.Context, by auth.Caller, sh Shown, e Enrolment) (Client, error) {
 	p, proof, f := s.prove(sh)
 	if f != nil {
@@ -252,7 +253,7 @@ func (n enrolment) enrol(ctx context.Context, c *Client, code []byte) (*fault.Er
 		return nil, err
 	}
 	if !enrols {
-		return n.refuse(ctx, fault.Forbidden("key_enrols_nobody", "This API key was reported as leaked: no program enrols with it any more."))
+		return n.refuse(ctx, fault.Forbidden("key_enrols_nobody", "No program enrols with this API key: it was reported as leaked, or it was made for one workstation alone."))
 	}
 	taken, err := n.t.ClientNameTaken(ctx, c.Workspace, c.Name, "")
 	if err != nil {
