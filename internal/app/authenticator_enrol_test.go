@@ -13,6 +13,7 @@ import (
 
 	"github.com/keyhold/keyhold/internal/agent"
 	"github.com/keyhold/keyhold/internal/base/dpop"
+	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/token"
 	"github.com/keyhold/keyhold/internal/room/client"
@@ -56,6 +57,13 @@ func TestAuthenticator_enrolsByACodeAlone(t *testing.T) {
 	}
 	if err := d.signIn(shop, deskCard, deskPIN); err != nil {
 		t.Errorf("who enrolled by a code cannot sign in: %v", err)
+	}
+	me, _ := id.Parse[id.KindClient](got.ID)
+	if err := d.a.Clients.Revoke(t.Context(), d.job, me, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.program.Whoami(t.Context()); codeOf(t, err) != "unauthenticated" {
+		t.Errorf("the token of a client that is revoked: %v", err)
 	}
 	_, err = d.programWith(newDeviceKey(t), secret.Bytes{}).Enrol(t.Context(), agent.Enrolment{Name: "Third", Kind: agent.KindAgent, Code: code})
 	if got := codeOf(t, err); got != "enrolment_code_invalid" {

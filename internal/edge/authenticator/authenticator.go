@@ -90,7 +90,8 @@ func (e *edge) open(w http.ResponseWriter, r *http.Request) (*request, bool) {
 	}
 	q.by = q.id.Caller
 	kit.NoteCaller(r.Context(), q.by)
-	return q, q.readBody(r.Context(), maxBody)
+	ok = q.readBody(r.Context(), maxBody)
+	return q, ok
 }
 
 // readBody reads the body, or answers and returns false.

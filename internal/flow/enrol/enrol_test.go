@@ -17,6 +17,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/flow/enrol"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/lease"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/client"
 	"github.com/keyhold/keyhold/internal/store"
@@ -393,6 +394,9 @@ func TestByCode_theKeyIsForThatClientOnly(t *testing.T) {
 	}
 	_, err = p.verified(t, o, got.Token)
 	storetest.Refused(t, err, "unauthenticated")
+	if n := storetest.Count(t, o.Database, `SELECT COUNT(*) FROM revocation WHERE subject = $1`, lease.Token(by.Token)); n != 1 {
+		t.Errorf("%d withdrawals of the token, want other servers to forget it", n)
+	}
 	if line := storetest.Activity(t, o.Store, o.w, "api_key.disable"); line.Target.ID != string(got.Client.APIKey) || line.Client != got.Client.ID || line.Actor.ID != string(o.by.User) {
 		t.Errorf("the line is %+v", line)
 	}
