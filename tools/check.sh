@@ -69,4 +69,9 @@ step "browser journey: npm packages of e2e/browser, then Chromium"
 make -s build
 (cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund --silent && node --test --test-concurrency=1)
 
+step "the browser extension: how it is packed, then judges in Chromium: npm packages of e2e/extension"
+make -s extension
+go -C tools test -count=1 ./extension
+e2e/extension/run.sh
+
 step "everything passed"
