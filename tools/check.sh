@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make check: everything that is checked, on a machine with Go and Node. It
-# installs the Debian packages chromium, postgresql, fido2-tools and python3-fido2 if
+# installs the Debian packages chromium, postgresql, openssl, fido2-tools and python3-fido2 if
 # they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,7 @@ missing=()
 need chromium chromium
 need '/usr/lib/postgresql/*/bin/postgres' postgresql
 need fido2-cred fido2-tools
+need openssl openssl
 need '/usr/lib/python3/dist-packages/fido2/server.py' python3-fido2
 if [ ${#missing[@]} -gt 0 ]; then
 	step "installing Debian packages: ${missing[*]}"
