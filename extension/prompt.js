@@ -134,13 +134,21 @@ part('card-form').addEventListener('submit', (event) => {
     const t = await tapped(request.kind)
     held.tap = t.tap
     if (t.needs === 'pin') show('pin')
-    else if (t.needs === 'none') show('consent')
+    else if (t.needs === 'none') {
+      consentAsked = performance.now()
+      show('consent')
+    }
     else throw new Error('an unknown need: ' + t.needs)
   })
 })
 
+/** Some readers send Enter twice: what comes this soon after the tap is no press of a person, in milliseconds. */
+const tooSoon = 600
+let consentAsked = 0
+
 part('consent-form').addEventListener('submit', (event) => {
   event.preventDefault()
+  if (performance.now() - consentAsked < tooSoon) return
   attempt('tap', sign)
 })
 

@@ -192,6 +192,30 @@ test('a badge registers at the shop and signs in there', async () => {
   await signedIn('ada')
 })
 
+test('a page that nobody touched opens no window: the toolbar offers it', async () => {
+  await signOut()
+  await shop.bringToFront()
+  await is(options, 'state', 'ready')
+  await shop.evaluate(() => new Promise((resolve) => { // until the last click is forgotten
+    const wait = () => navigator.userActivation.isActive ? setTimeout(wait, 100) : resolve(undefined)
+    wait()
+  }))
+  const windows = browser.pages().length
+  await shop.evaluate(() => { document.getElementById('sign-in')?.click() })
+  const popup = await browser.newPage()
+  await popup.goto(`chrome-extension://${id}/popup.html`)
+  await popup.locator('button[data-request]').waitFor()
+  assert.equal(browser.pages().length, windows + 1, 'a window opened by itself')
+  await look(popup, 'popup-waiting', 320)
+  const opening = browser.waitForEvent('page', (p) => p.url().includes('prompt.html'))
+  await popup.locator('button[data-request]').click()
+  const window = await opening
+  await is(window, 'step', 'tap')
+  await last(window, '#cancel')
+  await shop.locator('#message[data-error=NotAllowedError]').waitFor()
+  if (!popup.isClosed()) await popup.close()
+})
+
 test('Credentials and Activities of the holder show it', async () => {
   await panel.bringToFront()
   await panel.goto(new URL(`/users/${demo.card_user_id}?tab=credentials`, demo.url).href)
@@ -205,7 +229,11 @@ test('Credentials and Activities of the holder show it', async () => {
 
 test("another account is the holder's to choose, and a key that is known is refused", async () => {
   await shop.bringToFront()
-  let window = await press('#add-key')
+  let window = await press('#sign-in')
+  await tap(window, demo.card_number)
+  await prove(window, demo.card_pin)
+  await signedIn('ada')
+  window = await press('#add-key')
   await tap(window, demo.card_number)
   await is(window, 'step', 'pin')
   await window.locator('#pin').fill(demo.card_pin)
