@@ -77,7 +77,7 @@ function script() {
 /** Escapes text for an attribute. */
 const quoted = (/** @type {string} */ text) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;')
 
-/** Answers a request: /frame holds another page, everything else asks for itself. */
+/** Answers a request with a page; ?holds= puts another page into a frame of it. */
 function answer(/** @type {import('node:http').IncomingMessage} */ request, /** @type {import('node:http').ServerResponse} */ response) {
   const url = new URL(request.url ?? '/', 'http://any.example')
   response.setHeader('content-type', 'text/html; charset=utf-8')
@@ -92,7 +92,8 @@ function answer(/** @type {import('node:http').IncomingMessage} */ request, /** 
 
 /**
  * Opens the websites.
- * @returns {Promise<{ port: number, spki: string, close: () => Promise<void> }>} spki names the certificate to the browser.
+ * @returns {Promise<{ port: number, spki: string, heard: string[], close: () => Promise<void> }>} spki names the certificate to the browser; heard is
+ * everything that reached the websites.
  */
 export async function openSites() {
   const { key, cert } = await certificate()
@@ -100,7 +101,14 @@ export async function openSites() {
   const open = (/** @type {import('node:net').Server} */ server) => new Promise((resolve) => {
     server.listen(0, '127.0.0.1', () => resolve(/** @type {import('node:net').AddressInfo} */ (server.address()).port))
   })
-  const servers = [createHTTP(answer), createHTTPS({ key, cert }, answer)]
+  /** @type {string[]} */
+  const heard = []
+  const listener = (/** @type {import('node:http').IncomingMessage} */ request, /** @type {import('node:http').ServerResponse} */ response) => {
+    heard.push(`${request.method} ${request.headers.host}${request.url} ${JSON.stringify(request.headers)}`)
+    request.on('data', (chunk) => heard.push(String(chunk)))
+    answer(request, response)
+  }
+  const servers = [createHTTP(listener), createHTTPS({ key, cert }, listener)]
   const [plain, secure] = await Promise.all(servers.map(open))
   /** @type {Set<import('node:net').Socket>} */
   const sockets = new Set()
@@ -126,5 +134,5 @@ export async function openSites() {
     for (const server of servers) server.close()
     front.close(() => resolve(undefined))
   })
-  return { port, spki, close }
+  return { port, spki, heard, close }
 }

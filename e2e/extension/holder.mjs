@@ -1,0 +1,161 @@
+// Who sits at the workstation: enrols the browser, and answers the windows of the extension
+// with a card and a PIN, by the keyboard and the mouse alone.
+
+/** Asks Keyhold's REST API as an administrator's program does. */
+export async function rest(/** @type {string} */ method, /** @type {string} */ path, /** @type {unknown} */ body) {
+  const response = await fetch(`${process.env.JUDGES_URL}/api/v1${path}`, {
+    method, headers: { authorization: `Bearer ${process.env.JUDGES_ADMIN_TOKEN}`, 'content-type': 'application/json' }, body: JSON.stringify(body),
+  })
+  const text = await response.text()
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
+  return text === '' ? null : JSON.parse(text)
+}
+
+/** The card of the person at the desk. */
+export const badge = { number: process.env.JUDGES_CARD ?? '', pin: process.env.KEYHOLD_PIN ?? '' }
+/** Another card of the same person, which has no PIN. */
+export const pinless = { number: process.env.JUDGES_PINLESS_CARD ?? '', pin: '' }
+
+/** Returns the extension's worker as soon as it runs. */
+export async function workerOf(/** @type {import('playwright-core').BrowserContext} */ context) {
+  return context.serviceWorkers().find((w) => w.url().startsWith('chrome-extension://')) ?? await context.waitForEvent('serviceworker', { timeout: 10_000 })
+}
+
+/**
+ * Enrols the browser in its options page, and has an administrator approve it.
+ * @param {import('playwright-core').BrowserContext} context
+ * @param {string} name
+ * @returns {Promise<{ id: string, client: string }>} the extension's id and the client's
+ */
+export async function enrol(context, name) {
+  const id = new URL((await workerOf(context)).url()).host
+  const page = await context.newPage()
+  await page.goto(`chrome-extension://${id}/options.html`)
+  await page.locator('body[data-state=unset]').waitFor()
+  await page.locator('#server').fill(process.env.JUDGES_URL ?? '')
+  await page.locator('#token').fill(process.env.JUDGES_CLIENTS_TOKEN ?? '')
+  await page.locator('#name').fill(name)
+  await page.locator('#enrol').click()
+  await page.locator('body[data-state=pending]').waitFor({ timeout: 10_000 })
+  const client = (await rest('GET', '/clients?state=pending')).data.find((/** @type {any} */ one) => one.name === name)
+  await rest('POST', `/clients/${client.id}/approve`)
+  await rest('PATCH', `/clients/${client.id}`, { pinless_allowed: true })
+  await page.locator('#check').click()
+  await page.locator('body[data-state=ready]').waitFor({ timeout: 10_000 })
+  await page.close()
+  return { id, client: client.id }
+}
+
+/** Whether a page is the window of a request. */
+const isPrompt = (/** @type {import('playwright-core').Page} */ page) => /^chrome-extension:\/\/[a-z]+\/prompt\.html\?/.test(page.url())
+
+/** The window of one request, as the person sees it. */
+export class Prompt {
+  /** @param {import('playwright-core').Page} page */
+  constructor(page) {
+    this.page = page
+  }
+
+  /** Waits until the window is at one of these steps, and says at which; 'closed' is one too. */
+  async at(/** @type {string[]} */ ...steps) {
+    const gone = this.page.isClosed() ? Promise.resolve('closed') : this.page.waitForEvent('close', { timeout: 15_000 }).then(() => 'closed')
+    const found = this.page.locator(steps.filter((step) => step !== 'closed').map((step) => `body[data-step=${step}]`).join(', ') || 'body[data-step=closed]')
+      .first().getAttribute('data-step', { timeout: 15_000 }).catch(() => gone)
+    const step = await Promise.race([gone, found])
+    gone.catch(() => {})
+    if (step === null || !steps.includes(step)) throw new Error(`the window is ${step}, not one of ${steps}`)
+    return step
+  }
+
+  /** Taps a card, as a reader does: it types the number and Enter. */
+  async tap(number = badge.number) {
+    await this.at('tap')
+    await this.page.locator('#card').focus()
+    await this.page.keyboard.type(number)
+    await this.page.keyboard.press('Enter')
+  }
+
+  /** Types a PIN. */
+  async pin(pin = badge.pin) {
+    await this.at('pin')
+    await this.page.locator('#pin').fill(pin)
+    await this.page.locator('#go').click()
+  }
+
+  /** Taps and types, and waits for the window to go. */
+  async answer({ number, pin } = badge) {
+    await this.tap(number)
+    if (pin) await this.pin(pin)
+    else {
+      await this.at('consent')
+      await this.page.locator('#go').click()
+    }
+    await this.at('closed')
+  }
+
+  message() {
+    return this.page.locator('#message').innerText()
+  }
+
+  site() {
+    return this.page.locator('#site').innerText()
+  }
+
+  cancel() {
+    return this.page.locator('#cancel').click()
+  }
+}
+
+/**
+ * Waits for the next window that the extension opens while something is done.
+ * @param {import('playwright-core').BrowserContext} context
+ * @param {() => Promise<unknown>} doing
+ */
+export async function prompted(context, doing) {
+  const opened = context.waitForEvent('page', { predicate: async (page) => {
+    await page.waitForLoadState('domcontentloaded').catch(() => {})
+    return isPrompt(page)
+  }, timeout: 10_000 })
+  opened.catch(() => {})
+  await doing()
+  return new Prompt(await opened)
+}
+
+/** Returns the windows that are open. */
+export const prompts = (/** @type {import('playwright-core').BrowserContext} */ context) => context.pages().filter(isPrompt).map((page) => new Prompt(page))
+
+/**
+ * Answers every window that opens, as somebody does who says yes to all: card, PIN, the first
+ * account. What the window says when it does not go on is kept in said.
+ * @param {import('playwright-core').BrowserContext} context
+ */
+export function sayYes(context) {
+  /** @type {string[]} */
+  const said = []
+  const answer = async (/** @type {import('playwright-core').Page} */ page) => {
+    await page.waitForLoadState('domcontentloaded')
+    if (!isPrompt(page)) return
+    const prompt = new Prompt(page)
+    let tapped = false
+    for (;;) {
+      const step = await prompt.at('tap', 'pin', 'consent', 'choose', 'failed', 'closed')
+      if (step === 'closed') return
+      if (step === 'failed' || (step === 'tap' && tapped)) {
+        said.push(await prompt.message())
+        return prompt.cancel()
+      }
+      if (step === 'tap') await prompt.tap()
+      else if (step === 'pin') await prompt.pin()
+      else if (step === 'choose') await page.locator('#accounts button').first().click()
+      else await page.locator('#go').click()
+      tapped = true
+      await page.locator(`body:not([data-step=${step}])`).waitFor({ timeout: 15_000 })
+    }
+  }
+  const listener = (/** @type {import('playwright-core').Page} */ page) => {
+    // A window that goes away at any step was withdrawn by the website.
+    answer(page).catch((error) => { if (!page.isClosed()) said.push(String(error)) })
+  }
+  context.on('page', listener)
+  return { said, stop: () => context.off('page', listener) }
+}
