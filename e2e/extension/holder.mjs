@@ -1,5 +1,8 @@
 // Who sits at the workstation: enrols the browser, and answers the windows of the extension
 // with a card and a PIN, by the keyboard and the mouse alone.
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 
 /** Asks Keyhold's REST API as an administrator's program does. */
 export async function rest(/** @type {string} */ method, /** @type {string} */ path, /** @type {unknown} */ body) {
@@ -16,22 +19,40 @@ export const badge = { number: process.env.JUDGES_CARD ?? '', pin: process.env.K
 /** Another card of the same person, which has no PIN. */
 export const pinless = { number: process.env.JUDGES_PINLESS_CARD ?? '', pin: '' }
 
-/** Returns the extension's worker as soon as it runs. */
-export async function workerOf(/** @type {import('playwright-core').BrowserContext} */ context) {
-  return context.serviceWorkers().find((w) => w.url().startsWith('chrome-extension://')) ?? await context.waitForEvent('serviceworker', { timeout: 10_000 })
+/** The extension's id, which the key in its manifest fixes. */
+export function idOf(/** @type {string} */ extension) {
+  const { key } = JSON.parse(readFileSync(join(extension, 'manifest.json'), 'utf8'))
+  const digest = createHash('sha256').update(Buffer.from(key, 'base64')).digest('hex').slice(0, 32)
+  return [...digest].map((digit) => String.fromCharCode('a'.charCodeAt(0) + parseInt(digit, 16))).join('')
 }
 
 /**
- * Enrols the browser in its options page, and has an administrator approve it.
+ * Opens the extension's options, or takes them if they have opened by themselves, as they do
+ * in a browser that is new to it.
  * @param {import('playwright-core').BrowserContext} context
- * @param {string} name
- * @returns {Promise<{ id: string, client: string }>} the extension's id and the client's
+ * @param {string} id
  */
-export async function enrol(context, name) {
-  const id = new URL((await workerOf(context)).url()).host
-  const page = await context.newPage()
-  await page.goto(`chrome-extension://${id}/options.html`)
-  await page.locator('body[data-state=unset]').waitFor()
+async function openOptions(context, id) {
+  const address = `chrome-extension://${id}/options.html`
+  const theirs = () => context.pages().find((page) => page.url() === address)
+  await until(async () => theirs() !== undefined, 3000).catch(() => {})
+  const page = theirs() ?? await context.newPage()
+  await page.goto(address)
+  return page
+}
+
+/**
+ * Enrols the browser in the extension's options, and has an administrator approve it.
+ * @param {import('playwright-core').BrowserContext} context
+ * @param {string} extension
+ * @param {string} name
+ * @returns {Promise<{ id: string, client: string, options: import('playwright-core').Page }>} the
+ * extension's id, the client's, and the options, which stay open: from there the extension can be looked into
+ */
+export async function enrol(context, extension, name) {
+  const id = idOf(extension)
+  const page = await openOptions(context, id)
+  await page.locator('body[data-state=unset]').waitFor({ timeout: 10_000 })
   await page.locator('#server').fill(process.env.JUDGES_URL ?? '')
   await page.locator('#token').fill(process.env.JUDGES_CLIENTS_TOKEN ?? '')
   await page.locator('#name').fill(name)
@@ -42,8 +63,16 @@ export async function enrol(context, name) {
   await rest('PATCH', `/clients/${client.id}`, { pinless_allowed: true })
   await page.locator('#check').click()
   await page.locator('body[data-state=ready]').waitFor({ timeout: 10_000 })
-  await page.close()
-  return { id, client: client.id }
+  return { id, client: client.id, options: page }
+}
+
+/** Waits until it holds. */
+export async function until(/** @type {() => Promise<boolean>} */ holds, patience = 10_000) {
+  const end = Date.now() + patience
+  while (!await holds()) {
+    if (Date.now() > end) throw new Error('it did not come to hold')
+    await new Promise((resolve) => { setTimeout(resolve, 50) })
+  }
 }
 
 /** Whether a page is the window of a request. */
@@ -58,13 +87,12 @@ export class Prompt {
 
   /** Waits until the window is at one of these steps, and says at which; 'closed' is one too. */
   async at(/** @type {string[]} */ ...steps) {
-    const gone = this.page.isClosed() ? Promise.resolve('closed') : this.page.waitForEvent('close', { timeout: 15_000 }).then(() => 'closed')
-    const found = this.page.locator(steps.filter((step) => step !== 'closed').map((step) => `body[data-step=${step}]`).join(', ') || 'body[data-step=closed]')
-      .first().getAttribute('data-step', { timeout: 15_000 }).catch(() => gone)
-    const step = await Promise.race([gone, found])
-    gone.catch(() => {})
-    if (step === null || !steps.includes(step)) throw new Error(`the window is ${step}, not one of ${steps}`)
-    return step
+    const step = async () => (this.page.isClosed() ? 'closed' : await this.page.locator('body').getAttribute('data-step', { timeout: 1000 }).catch(() => 'going'))
+    let now = await step()
+    await until(async () => steps.includes(now = await step() ?? 'unknown')).catch(async () => {
+      throw new Error(`the window is ${now}, not ${steps.join(' or ')}: ${await this.message().catch(() => 'it says nothing')}`)
+    })
+    return now ?? ''
   }
 
   /** Taps a card, as a reader does: it types the number and Enter. */
@@ -94,7 +122,7 @@ export class Prompt {
   }
 
   message() {
-    return this.page.locator('#message').innerText()
+    return this.page.locator('#message').innerText({ timeout: 1000 })
   }
 
   site() {

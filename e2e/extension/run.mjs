@@ -9,7 +9,7 @@ const { devDependencies } = JSON.parse(readFileSync(new URL('package.json', impo
 
 // constant: who judges, and how it is asked
 const judges = [
-  { name: `npm @simplewebauthn/server ${devDependencies['@simplewebauthn/server']}, in Chromium with the extension`, command: ['--test', 'judge.test.mjs'] },
+  { name: `npm @simplewebauthn/server ${devDependencies['@simplewebauthn/server']}, in Chromium with the extension`, command: ['--test', ...(process.env.JUDGES_TESTS ? ['--test-name-pattern', process.env.JUDGES_TESTS] : []), 'judge.test.mjs'] },
   { name: "Chromium's own virtual authenticator, beside the extension", command: ['differential.mjs', ...process.argv.slice(2)] },
 ]
 
