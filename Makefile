@@ -7,7 +7,7 @@ FUZZ  ?= 30s
 ARGS  ?=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check bench profile fuzz run golden generate web build room migration lint clean
+.PHONY: help demo test check bench profile fuzz run golden generate web build extension room migration lint clean
 
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ build: ## build bin/keyhold, bin/keyhold-lock and bin/keyhold-agent
 	$(GO) build -trimpath -o bin/keyhold ./cmd/keyhold
 	$(GO) build -trimpath -o bin/keyhold-lock ./cmd/keyhold-lock
 	$(GO) build -trimpath -o bin/keyhold-agent ./cmd/keyhold-agent
+
+extension: ## pack the browser extension (EXTENSION_KEY=key.pem EXTENSION_URL=https://…: sign it for a server of yours)
+	$(GO) -C tools run ./extension -from ../extension -out ../bin $(if $(EXTENSION_KEY),-key "$(abspath $(EXTENSION_KEY))") $(if $(EXTENSION_URL),-url "$(EXTENSION_URL)")
 
 lint: ## run the linters alone
 	$(GO) -C tools build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint

@@ -221,8 +221,8 @@ let answered = false
 async function answer(a) {
   if (answered) return
   answered = true
-  const complete = request.kind === 'create' ? proxy.completeCreateRequest : proxy.completeGetRequest
-  await complete.call(proxy, { requestId: request.id, ...a }).catch(() => { /* the page has gone meanwhile */ })
+  const details = { requestId: request.id, ...a }
+  await (request.kind === 'create' ? proxy.completeCreateRequest(details) : proxy.completeGetRequest(details)).catch(() => { /* the page has gone meanwhile */ })
 }
 
 part('cancel').addEventListener('click', async () => {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 
@@ -45,6 +46,11 @@ Keyhold's demo is ready. Nothing here is real, and the clock can be moved.
   The mailbox            %s
   Virtual doors          %s
   (at the front door, try the PIN %s)
+  An example website     %s
+  (it knows nothing of Keyhold: with the extension, sign in there by card)
+%s
+  Clients key for the extension   %s
+
   The API's pages        %s/api/docs
   An Admin API key       %s
 
@@ -52,6 +58,17 @@ Keyhold's demo is ready. Nothing here is real, and the clock can be moved.
   curl -X POST -d '{"advance":"25h"}' %s
 
 Stop it with Ctrl+C.
-`, ready.SignInURL, ready.URL, ready.MailboxURL, ready.DoorURL, ready.DoorPIN, ready.URL, ready.AdminToken, ready.AdminToken, ready.URL, ready.ClockURL)
+`, ready.SignInURL, ready.URL, ready.MailboxURL, ready.DoorURL, ready.DoorPIN, ready.ShopURL, cards(ready), ready.ClientToken, ready.URL, ready.AdminToken, ready.AdminToken, ready.URL, ready.ClockURL)
 	})
+}
+
+// cards tells of the cards that are there to be tried, if they still are.
+func cards(ready demo.Ready) string {
+	if ready.CardNumber == "" {
+		return ""
+	}
+	return fmt.Sprintf(`
+  Try a card: number %s, PIN %s
+  or another of %s's: number %s, PIN %s
+`, ready.CardNumber, ready.CardPIN, ready.CardUser, ready.SecondCardNumber, ready.SecondCardPIN)
 }

@@ -30,7 +30,7 @@ export async function policy() {
  */
 export async function enrolment() {
   const { enrolment } = await chrome.storage.local.get('enrolment')
-  return enrolment ?? null
+  return /** @type {Enrolment | undefined} */ (enrolment) ?? null
 }
 
 /** @param {Enrolment | null} e */
@@ -48,7 +48,7 @@ export async function keepEnrolment(e) {
  */
 export async function recall(name, otherwise) {
   const all = await chrome.storage.session.get(name)
-  return all[name] ?? otherwise
+  return /** @type {T | undefined} */ (all[name]) ?? otherwise
 }
 
 /** @param {string} name @param {unknown} value */
@@ -76,7 +76,7 @@ export const dropRequest = (id) => forget(requestName(id))
 /** @returns {Promise<Request[]>} */
 export async function allRequests() {
   const all = await chrome.storage.session.get(null)
-  return Object.entries(all).filter(([name]) => name.startsWith('request:')).map(([, r]) => r)
+  return Object.entries(all).filter(([name]) => name.startsWith('request:')).map(([, r]) => /** @type {Request} */ (r))
 }
 
 const database = 'keyhold'

@@ -140,7 +140,7 @@ var allowedModules = map[string][]string{
 	"github.com/danielgtaylor/huma/v2":    {"internal/edge/api"},
 	"github.com/emersion/go-smtp":         {"internal/app/demo"},
 	"github.com/fxamacker/cbor/v2":        {"internal/base/ctap", "internal/base/grant", "internal/door/..."},
-	"github.com/go-webauthn/webauthn":     {"internal/room/signin"},
+	"github.com/go-webauthn/webauthn":     {"internal/room/signin", "internal/app/demo"},
 	"github.com/golang-jwt/jwt/v5":        {"internal/base/dpop"},
 	"github.com/gowebpki/jcs":             {"internal/base/webauthn"},
 	"github.com/jackc/pgx/v5":             {"internal/store/..."},

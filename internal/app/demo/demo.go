@@ -23,6 +23,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/id"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/directory"
+	"github.com/keyhold/keyhold/internal/room/securitykey"
 )
 
 // Config is what a demo is made from.
@@ -44,6 +45,20 @@ type Ready struct {
 	DoorURL string `json:"door_url"`
 	// DoorPIN opens the front door while its key is there.
 	DoorPIN string `json:"door_pin"`
+	// ShopURL is where the example website is, which takes passkeys.
+	ShopURL string `json:"shop_url"`
+	// ClientToken is of a Clients key, for the programs of workstations.
+	ClientToken string `json:"client_token"`
+	// CardUser is the name of somebody who holds two cards, and the key that DoorPIN is of,
+	// and CardUserID their id. All of them are empty if somebody deleted the first card.
+	CardUser   string `json:"card_user"`
+	CardUserID string `json:"card_user_id"`
+	// CardNumber and CardPIN are of the first card, as a reader types it, and
+	// SecondCardNumber and SecondCardPIN of the other.
+	CardNumber       string `json:"card_number"`
+	CardPIN          string `json:"card_pin"`
+	SecondCardNumber string `json:"second_card_number"`
+	SecondCardPIN    string `json:"second_card_pin"`
 }
 
 // mailHost is where the mailbox's page is: a host of its own, since mails are
@@ -78,6 +93,11 @@ func Run(ctx context.Context, c Config, ready func(Ready) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, box.Close()) }()
 
+	shopURL := "http://" + shopHost + ":" + port
+	website, err := newShop(shopURL, clock.System{}) // as a website somewhere else, whose clock nobody here moves
+	if err != nil {
+		return fmt.Errorf("opening the example website: %w", err)
+	}
 	doors := newHall(folder, c.Log)
 	lockListen, err := doors.listen(ctx)
 	if err != nil {
@@ -94,7 +114,7 @@ func Run(ctx context.Context, c Config, ready func(Ready) error) (err error) {
 		Clock: now, LinksSignIn: true,
 		Mount: func(mux *http.ServeMux) { mux.Handle("POST /demo/clock", clockHandler(now)) },
 		Wrap: func(next http.Handler) http.Handler {
-			return byHost(map[string]http.Handler{mailHost: box, doorHost: doors}, next)
+			return byHost(map[string]http.Handler{mailHost: box, doorHost: doors, shopHost: website}, next)
 		},
 	}, c.Log)
 	if err != nil {
@@ -107,6 +127,7 @@ func Run(ctx context.Context, c Config, ready func(Ready) error) (err error) {
 	}
 	out.DoorURL, out.DoorPIN = "http://"+doorHost+":"+port+"/", doorPIN
 	out.URL, out.MailboxURL = "http://localhost:"+port, "http://"+mailHost+":"+port+"/"
+	out.ShopURL = shopURL + "/"
 	out.ClockURL = out.URL + "/demo/clock"
 	listening = false // Serve closes it
 	return serve(ctx, a, l, c.Version, doors, func(ctx context.Context) error {
@@ -169,11 +190,40 @@ func begin(ctx context.Context, a *app.App, c *clock.Shifted, origin string, doo
 	if err != nil {
 		return w, Ready{}, err
 	}
-	_, token, err := a.APIKeys.Create(ctx, auth.Job(w, "demo"), apikey.NewKey{Name: "Demo " + c.Now().Format("2006-01-02 15:04:05"), Type: apikey.Admin})
-	if err != nil {
-		return w, Ready{}, err
+	out = Ready{SignInURL: a.SetupURL(link)}
+	began := c.Now().Format("2006-01-02 15:04:05")
+	for _, k := range []struct {
+		name  string
+		kind  apikey.Type
+		token *string
+	}{{"Demo " + began, apikey.Admin, &out.AdminToken}, {"Workstations " + began, apikey.Clients, &out.ClientToken}} {
+		_, token, err := a.APIKeys.Create(ctx, auth.Job(w, "demo"), apikey.NewKey{Name: k.name, Type: k.kind})
+		if err != nil {
+			return w, Ready{}, err
+		}
+		*k.token = token.Secret().ExposeString()
 	}
-	return w, Ready{SignInURL: a.SetupURL(link), AdminToken: token.Secret().ExposeString()}, nil
+	err = withCards(ctx, a, w, &out)
+	return w, out, err
+}
+
+// withCards adds the cards that are there to be tried. In a kept folder somebody may have
+// deleted them, or given them to somebody else.
+func withCards(ctx context.Context, a *app.App, w id.Workspace, out *Ready) error {
+	as := auth.Job(w, "demo")
+	typed := func(n int) string { return strings.ReplaceAll(cardNumber(n), " ", "") } // as readers do
+	first, second := typed(tryUser), typed(spareTryCard)
+	found, err := a.SecurityKeys.List(ctx, as, first, securitykey.Query{})
+	if err != nil || len(found.Items) != 1 {
+		return err
+	}
+	u, _, err := a.Directory.Find(ctx, as, found.Items[0].User)
+	if err != nil {
+		return err
+	}
+	out.CardUser, out.CardUserID = u.FirstName+" "+u.LastName, string(u.ID)
+	out.CardNumber, out.CardPIN, out.SecondCardNumber, out.SecondCardPIN = first, tryPIN, second, spareTryPIN
+	return nil
 }
 
 // byHost sends requests for some hosts to pages of their own.

@@ -69,7 +69,7 @@ func pastDoorKeys() []doorKey {
 func doorKeys() []doorKey {
 	weekdays := []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday}
 	return []doorKey{
-		{user: 0, from: -1, to: 60, locks: []int{0, 1, 2}, key: digitalkey.NewKey{
+		{user: tryUser, from: -1, to: 60, locks: []int{0, 1, 2}, key: digitalkey.NewKey{
 			Description: "Front desk", Types: []digitalkey.Type{digitalkey.PIN, digitalkey.App}, PIN: secret.FromString(doorPIN), Notify: digitalkey.Notify{Email: true},
 		}},
 		{user: 18, from: -1, to: 90, locks: []int{1}, key: digitalkey.NewKey{

@@ -14,6 +14,20 @@ import (
 // badges is how many people got a card on the day when the cards came.
 const badges = 18
 
+// tryUser is whose cards are there to be tried: the user's place in the list of people. They
+// hold the front door's key as well (doorPIN), so that one act of suspending them is seen at
+// a website and at a door.
+const tryUser = 0
+
+// tryPIN and spareTryPIN are those of the two cards that are there to be tried.
+const (
+	tryPIN      = "314159"
+	spareTryPIN = "161803"
+)
+
+// spareTryCard is which number the second of them has.
+const spareTryCard = 45
+
 // cardNumber is the number of the n-th card: seven bytes, as most badges have.
 func cardNumber(n int) string {
 	return fmt.Sprintf("04 %02X %02X %02X 6F %02X 80", 0xA1+n%80, 0x10+n*7%200, 0x33+n*13%180, 0x20+n%90)
@@ -36,10 +50,14 @@ func (s *seeder) handOutBadges(ctx context.Context) error {
 		if i == quentin {
 			continue // he was let go the day before
 		}
-		if _, err := s.give(ctx, by, u, securitykey.NewKey{
+		n := securitykey.NewKey{
 			Kind: securitykey.ContactlessCard, Name: "Staff badge", Model: "MIFARE DESFire EV3", Activation: securitykey.ActivateNow, CardNumber: cardNumber(i),
 			Delivery: securitykey.DeliverResponse, MustChange: i%3 == 0,
-		}); err != nil {
+		}
+		if i == tryUser {
+			n.PIN, n.MustChange = secret.FromString(tryPIN), false
+		}
+		if _, err := s.give(ctx, by, u, n); err != nil {
 			return err
 		}
 	}
@@ -50,6 +68,12 @@ func (s *seeder) handOutBadges(ctx context.Context) error {
 func (s *seeder) keysOfYesterday(ctx context.Context) error {
 	by, err := s.hands[1].signIn(ctx)
 	if err != nil {
+		return err
+	}
+	if _, err := s.give(ctx, by, s.users[tryUser], securitykey.NewKey{
+		Kind: securitykey.ContactlessCard, Name: "Spare badge", Model: "MIFARE DESFire EV3", Activation: securitykey.ActivateNow, CardNumber: cardNumber(spareTryCard),
+		PIN: secret.FromString(spareTryPIN), Delivery: securitykey.DeliverResponse,
+	}); err != nil {
 		return err
 	}
 	later := s.users[28:]

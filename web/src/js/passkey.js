@@ -37,14 +37,31 @@ async function run(form) {
   }
   const values = Object.fromEntries(new FormData(form))
   const { ceremony, options } = await post(form.dataset.khBegin ?? '', values)
-  const credential = form.dataset.khKind === 'create'
-    ? await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) })
-    : await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) })
+  const credential = await unlessAside(() => form.dataset.khKind === 'create'
+    ? navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) })
+    : navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) }))
   if (!(credential instanceof PublicKeyCredential)) throw new Refusal('No passkey was chosen. Try again.')
   const { location: to } = await post(form.dataset.khFinish ?? '', { ...values, ceremony, response: credential.toJSON() })
   const then = form.dataset.khThen && document.getElementById(form.dataset.khThen)
   if (then instanceof HTMLFormElement) then.requestSubmit()
   else location.assign(to)
+}
+
+/** What Keyhold's browser extension answers Keyhold's own pages with (extension/worker.js). */
+const aside = 'Keyhold steps aside for its own pages: ask again.'
+
+/**
+ * Asks the authenticator; once more if it was the extension that heard it, which steps aside
+ * then: the passkeys of Keyhold itself are in the browser, or on a key that is plugged in.
+ * @param {() => Promise<Credential | null>} ask
+ */
+async function unlessAside(ask) {
+  try {
+    return await ask()
+  } catch (error) {
+    if (!(error instanceof DOMException) || error.message !== aside) throw error
+    return await ask()
+  }
 }
 
 function supported() {
