@@ -12,8 +12,8 @@ import { enrol, prompts, sayYes } from './holder.mjs'
 import { account, shapes } from './shapes.mjs'
 import { openSites } from './site.mjs'
 
-/** What nobody answers is given up after so long. */
-const patience = 3000
+/** What nobody answers is given up after so long, in milliseconds. */
+const patience = 10_000
 
 /** @returns {import('./shapes.mjs').Place} */
 function placeOf(/** @type {number} */ n) {
@@ -26,14 +26,16 @@ function placeOf(/** @type {number} */ n) {
  * @param {import('playwright-core').Page} page
  * @param {import('./shapes.mjs').Shape} shape
  * @param {import('./shapes.mjs').Place} place
+ * @param {() => Promise<unknown>} [then] is run when the accounts are made
  */
-async function put(page, shape, place) {
+async function put(page, shape, place, then) {
   for (let n = 0; n < (shape.accounts ?? 0); n++) {
     await page.goto(place.page)
     const made = await ask(page, { call: 'create', options: account(place, n) })
     if (!made.answer) throw new Error(`${shape.name}: account ${n} was not made: ${JSON.stringify(made)}`)
     place.known.push(made.answer.id)
   }
+  await then?.()
   const { call, mediation, abort } = shape
   const wanted = { call, mediation, abort, ...(shape.options && { options: JSON.parse(JSON.stringify(shape.options(place))) }) }
   // The page of a request that nobody presses asks while it loads.
@@ -44,41 +46,48 @@ async function put(page, shape, place) {
   await at.waitForLoadState()
   const other = shape.unfocused && await page.context().newPage()
   await other?.bringToFront()
-  const got = shape.press === false ? await outcome(at, patience) : await ask(at, wanted, { press: !other, patience })
+  const got = shape.press === false ? await outcome(at, shape.patience ?? patience) : await ask(at, wanted, { press: !other, patience: shape.patience ?? patience })
   await other?.close()
   return comparable(got, place)
 }
 
 /**
- * Puts all shapes, each in a page of its own that was made ready.
+ * Puts all shapes, one after the other: Chromium gives no credential to a page that is not in front.
  * @param {import('playwright-core').BrowserContext} context
- * @param {(page: import('playwright-core').Page) => Promise<() => Promise<void>>} ready
+ * @param {(page: import('playwright-core').Page, shape: import('./shapes.mjs').Shape, place: import('./shapes.mjs').Place) => Promise<Record<string, string>>} one
  */
-async function putAll(context, ready, only = '') {
+async function putAll(context, one) {
   /** @type {Map<string, Record<string, string>>} */
   const seen = new Map()
-  for (const [n, shape] of shapes.entries()) {
-    if (!shape.name.includes(only)) continue
-    const page = await context.newPage()
-    const done = await ready(page)
-    seen.set(shape.name, await put(page, shape, placeOf(n)))
-    await done()
-    await page.close()
+  const page = await context.newPage()
+  for (const shape of asked) {
+    await page.bringToFront()
+    seen.set(shape.name, await one(page, shape, placeOf(shapes.indexOf(shape))))
   }
   return seen
 }
 
-/** Chromium's own: a security key that verifies its holder by itself, and is touched at once. */
-async function virtualKey(/** @type {import('playwright-core').Page} */ page) {
+/**
+ * Asks Chromium's own: a security key that verifies its holder by itself, and is touched at
+ * once. Where the website aborts it is not touched, or what comes first would be chance.
+ * @type {Parameters<typeof putAll>[2]}
+ */
+async function askVirtualKey(page, shape, place) {
   const cdp = await page.context().newCDPSession(page)
   await cdp.send('WebAuthn.enable')
-  await cdp.send('WebAuthn.addVirtualAuthenticator', {
+  const { authenticatorId } = await cdp.send('WebAuthn.addVirtualAuthenticator', {
     options: {
       protocol: 'ctap2', ctap2Version: 'ctap2_1', transport: 'usb', hasResidentKey: true, hasUserVerification: true, hasPrf: true,
       isUserVerified: true, automaticPresenceSimulation: true,
     },
   })
-  return async () => {}
+  try {
+    const untouched = shape.abort !== undefined && shape.abort !== 'after'
+    return await put(page, shape, place, async () => untouched && await cdp.send('WebAuthn.setAutomaticPresenceSimulation', { authenticatorId, enabled: false }))
+  } finally {
+    await cdp.send('WebAuthn.disable')
+    await cdp.detach()
+  }
 }
 
 /**
@@ -99,11 +108,11 @@ function between(/** @type {Map<string, Record<string, string>>} */ reference, /
 const argued = (/** @type {Difference} */ d) => accepted.find((one) => one.what === d.what && one.browser === d.browser && one.ours === d.ours && (!one.shapes || one.shapes.includes(d.shape)))
 
 /** Says what of the differences the table does not hold, and what of the table was not seen. */
-function judge(/** @type {Difference[]} */ differences, /** @type {string[]} */ asked) {
+function judge(/** @type {Difference[]} */ differences) {
   const complaints = differences.filter((d) => !argued(d)).map((d) => `not argued: ${d.shape}: ${d.what}: Chromium has ${d.browser}, the extension ${d.ours}`)
   for (const one of accepted) {
     const seen = differences.filter((d) => argued(d) === one).map((d) => d.shape)
-    if (one.shapes) complaints.push(...one.shapes.filter((shape) => asked.includes(shape) && !seen.includes(shape)).map((shape) => `not seen: ${shape}: ${one.what}: ${one.browser} → ${one.ours}`))
+    if (one.shapes) complaints.push(...one.shapes.filter((shape) => !seen.includes(shape)).map((shape) => `not seen: ${shape}: ${one.what}: ${one.browser} → ${one.ours}`))
     else if (seen.length === 0) complaints.push(`not seen: ${one.what}: ${one.browser} → ${one.ours}`)
   }
   return complaints
@@ -113,7 +122,7 @@ const cell = (/** @type {string} */ text) => text.replaceAll('|', '\\|')
 const code = (/** @type {string} */ text) => (text === 'absent' ? '—' : `\`${cell(text)}\``)
 
 /** Writes the table as docs/extension-differences.md has it. */
-function render(/** @type {Difference[]} */ differences, /** @type {number} */ asked) {
+function render(/** @type {Difference[]} */ differences) {
   const rows = accepted.map((one) => {
     const seen = new Set(differences.filter((d) => argued(d) === one).map((d) => d.shape))
     const where = one.shapes ? one.shapes.join('; ') : `all ${seen.size} where it shows`
@@ -121,7 +130,7 @@ function render(/** @type {Difference[]} */ differences, /** @type {number} */ a
   })
   return `# Where the extension differs from a security key that is plugged in
 
-\`e2e/extension/differential.mjs\` puts ${asked} requests to two Chromiums: to the browser's own virtual authenticator (CTAP 2.1, USB, verifies its holder), and to the extension
+\`e2e/extension/differential.mjs\` puts ${asked.length} requests to two Chromiums: to the browser's own virtual authenticator (CTAP 2.1, USB, verifies its holder), and to the extension
 with a card at a real server. What a website gets is compared member by member: error names, flags, algorithm, attestation, client data, results of extensions. The run
 fails if they differ in a way that is not listed here, or no longer differ in a way that is. Whatever is not listed is the same.
 
@@ -134,39 +143,49 @@ ${rows.join('\n')}
 }
 
 const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice(7)
+const asked = shapes.filter(({ name }) => !only || name.includes(only))
 const sites = await openSites()
 
-/** Asks everything in one browser. */
-async function inBrowser(/** @type {string | undefined} */ extension) {
+/** Asks everything in a browser without the extension. */
+async function askChromium() {
+  const browser = await startBrowser(sites)
+  try {
+    return await putAll(browser.context, askVirtualKey)
+  } finally {
+    await browser.close()
+  }
+}
+
+/** Asks everything in a browser with it. */
+async function askExtension() {
   const browser = await startBrowser(sites, { extension })
   try {
-    if (!extension) return await putAll(browser.context, virtualKey, only)
     await enrol(browser.context, extension, 'Differential')
     const { said } = sayYes(browser.context)
-    return await putAll(browser.context, async (page) => {
+    return await putAll(browser.context, async (page, shape, place) => {
       said.length = 0
-      return async () => {
-        if (process.argv.includes('--show') && said.length > 0) console.log(`   the window said: ${said.join(' / ')}`)
-        for (const left of prompts(browser.context)) await left.page.close()
-      }
-    }, only)
+      const began = Date.now()
+      const got = await put(page, shape, place)
+      for (const left of prompts(browser.context)) await left.page.close()
+      if (process.argv.includes('--show')) console.log(`${Date.now() - began} ms ${shape.name}${said.map((text) => `\n   the window said: ${text}`).join('')}`)
+      return got
+    })
   } finally {
     await browser.close()
   }
 }
 
 try {
-  const reference = await inBrowser(undefined)
-  const ours = await inBrowser(extension)
+  const [reference, ours] = await Promise.all([askChromium(), askExtension()])
   const differences = between(reference, ours)
   if (process.argv.includes('--show')) for (const d of differences) console.log(`${argued(d) ? 'argued    ' : 'NOT ARGUED'} ${d.shape}: ${d.what}: ${d.browser} → ${d.ours}`)
-  const complaints = only ? differences.filter((d) => !argued(d)).map((d) => JSON.stringify(d)) : judge(differences, [...reference.keys()])
+  const complaints = only ? differences.filter((d) => !argued(d)).map((d) => JSON.stringify(d)) : judge(differences)
   const page = new URL('../../docs/extension-differences.md', import.meta.url)
-  const rendered = render(differences, reference.size)
+  const rendered = render(differences)
   if (process.argv.includes('--write')) await writeFile(page, rendered)
   else if (!only && await readFile(page, 'utf8').catch(() => '') !== rendered) complaints.push('docs/extension-differences.md is not what the table says: run e2e/extension/run.sh --write')
   for (const complaint of complaints) console.error(complaint)
-  console.log(`${reference.size} requests, ${differences.length} differences, ${complaints.length} complaints`)
+  console.log(`${asked.length} requests, ${differences.length} differences, ${complaints.length} complaints`)
   if (complaints.length > 0) process.exitCode = 1
 } finally {
   await sites.close()

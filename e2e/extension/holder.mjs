@@ -71,7 +71,7 @@ export async function until(/** @type {() => Promise<boolean>} */ holds, patienc
   const end = Date.now() + patience
   while (!await holds()) {
     if (Date.now() > end) throw new Error('it did not come to hold')
-    await new Promise((resolve) => { setTimeout(resolve, 50) })
+    await new Promise((resolve) => { setTimeout(resolve, 20) })
   }
 }
 
@@ -172,7 +172,10 @@ export function sayYes(context) {
         said.push(await prompt.message())
         return prompt.cancel()
       }
-      if (step === 'tap') await prompt.tap()
+      if (step === 'tap') { // all at once: this is not about how a reader types
+        await page.locator('#card').fill(badge.number)
+        await page.locator('#card').press('Enter')
+      }
       else if (step === 'pin') await prompt.pin()
       else if (step === 'choose') await page.locator('#accounts button').first().click()
       else await page.locator('#go').click()

@@ -10,11 +10,12 @@ import { createHash } from 'node:crypto'
 
 /**
  * One request. at is the page (https://www.<rpID>/ if there is none), frame asks in the
- * frame of the page; accounts is how many are registered first.
+ * frame of the page; accounts is how many are registered first; patience, in milliseconds,
+ * is given where one of the two is known to wait for ever.
  * @typedef {{
  *   name: string, call: 'create' | 'get' | 'isUVPAA' | 'isConditional' | 'capabilities', rpID?: string,
  *   options?: (place: Place) => object, at?: (place: Place) => string, frame?: boolean, accounts?: number,
- *   mediation?: string, abort?: string, press?: false, unfocused?: true,
+ *   mediation?: string, abort?: string, press?: false, unfocused?: true, patience?: number,
  * }} Shape
  */
 
@@ -81,7 +82,7 @@ const selections = [
   create('requireResidentKey of Level 1', { authenticatorSelection: { requireResidentKey: true, userVerification: 'required' } }),
   create('userVerification preferred', selection({ userVerification: 'preferred' })),
   create('userVerification discouraged', selection({ userVerification: 'discouraged' })),
-  create('platform', selection({ authenticatorAttachment: 'platform' })),
+  create('platform', selection({ authenticatorAttachment: 'platform' }), { patience: 2000 }),
   create('cross-platform', selection({ authenticatorAttachment: 'cross-platform' })),
   create('a word that nobody knows', selection({ residentKey: 'perhaps', userVerification: 'perhaps' })),
   create('attestation none', { attestation: 'none' }),
@@ -175,7 +176,7 @@ const signIns = [
   get('allowed, two accounts', allowed(), { accounts: 2 }),
   get('allowed, an empty list', { allowCredentials: [] }),
   get('allowed, another type', ({ known }) => ({ allowCredentials: [{ type: 'password', id: known[0] }] })),
-  get('allowed, transports internal only', ({ known }) => ({ allowCredentials: [key(known[0], { transports: ['internal'] })] })),
+  get('allowed, transports internal only', ({ known }) => ({ allowCredentials: [key(known[0], { transports: ['internal'] })] }), { patience: 2000 }),
   get('userVerification preferred', { userVerification: 'preferred' }),
   get('userVerification discouraged', { userVerification: 'discouraged' }),
   get('hints', { hints: ['client-device'] }),
@@ -193,7 +194,7 @@ const ways = [
   create('aborted when it is over', {}, { abort: 'after' }),
   get('aborted before', {}, { abort: 'before' }),
   get('aborted at once', {}, { abort: 'at once' }),
-  create('conditional', {}, { mediation: 'conditional' }),
+  create('conditional', {}, { mediation: 'conditional', patience: 2000 }),
   get('conditional', {}, { mediation: 'conditional' }),
   get('silent', {}, { mediation: 'silent' }),
   create('frame of the same website', {}, { at: ({ rpID, page }) => `https://www.${rpID}/?${new URLSearchParams({ holds: page })}`, frame: true }),
@@ -208,7 +209,7 @@ const ways = [
   get('sandboxed frame', {}, { at: framed({ sandbox: 'allow-scripts', allow: 'publickey-credentials-get *' }), frame: true }),
   create('forbidden by the page itself', {}, { at: ({ page }) => `${page}?policy=${encodeURIComponent('publickey-credentials-create=()')}` }),
   get('forbidden by the page itself', {}, { at: ({ page }) => `${page}?policy=${encodeURIComponent('publickey-credentials-get=()')}` }),
-  get('a page behind another one', {}, { unfocused: true }),
+  get('a page behind another one', {}, { unfocused: true, patience: 2000 }),
 ]
 
 /** @type {Shape[]} constant: what websites ask about the browser */
