@@ -66,6 +66,8 @@ async function attempt(at, work) {
   } catch (error) {
     if (!(error instanceof Refused) && !(error instanceof Unreachable)) console.error('Keyhold:', error)
     if (error instanceof Unreachable) await noteAnswer(false)
+    // Whatever is wrong with this workstation shows in the icon from now on.
+    if (error instanceof Refused && (error.status === 401 || error.code.startsWith('client_'))) chrome.runtime.sendMessage({ act: 'ask' }).catch(() => { /* it asks by itself later */ })
     const word = explain(error, at)
     if (word.to === 'change') return show('new')
     say(word.text)
@@ -200,7 +202,7 @@ function choose(all) {
     const name = document.createElement('b')
     name.textContent = a.display_name || a.user_name || 'An account without a name'
     const more = document.createElement('span')
-    more.textContent = [a.display_name ? a.user_name : '', a.last_used_at ? 'last used ' + new Date(a.last_used_at).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' }) : 'not used yet'].filter(Boolean).join(', ')
+    more.textContent = [a.display_name && a.display_name !== a.user_name ? a.user_name : '', a.last_used_at ? 'last used ' + new Date(a.last_used_at).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' }) : 'not used yet'].filter(Boolean).join(', ')
     button.append(name, more)
     button.addEventListener('click', () => {
       held.account = a.credential_id

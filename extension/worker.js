@@ -8,11 +8,8 @@ import { ask, enrolByPolicy, lookAround, originOf, settle, state } from './lib/s
 
 const proxy = chrome.webAuthenticationProxy
 
-/** What Keyhold's own pages know the stepping aside by: they ask again by themselves. */
-const askAgain = 'Keyhold steps aside for its own pages: ask again.'
-
 /** The window of a prompt, in CSS pixels. */
-const size = { width: 440, height: 640 }
+const size = { width: 440, height: 580 }
 
 /** How long a request lives whose site says nothing, and at the most, in milliseconds. */
 const usualTime = 3 * 60_000
@@ -48,9 +45,10 @@ async function begin(kind, r) {
   delete options.extensions.remoteDesktopClientOverride
   if (Object.keys(options.extensions).length === 0) delete options.extensions
   if (caller.origin === originOf((await enrolment())?.server)) {
+    // Keyhold's own page. Detaching ends the request with an AbortError, by which the page knows
+    // that it may ask again, and reaches the browser (web/src/js/passkey.js).
     await remember('away', true)
-    await settle()
-    return refuse(kind, r.requestId, 'NotAllowedError', askAgain)
+    return settle()
   }
   const time = typeof options.timeout === 'number' && options.timeout > 0 ? Math.min(options.timeout, longestTime) : usualTime
   const request = { id: r.requestId, kind, options, origin: caller.origin, cross: !caller.sameOriginWithAncestors, until: Date.now() + time, window: 0 }
@@ -103,7 +101,10 @@ async function end(id) {
 }
 
 // Whoever closes the window says no.
-chrome.windows.onRemoved.addListener((window) => closed(window))
+chrome.windows.onRemoved.addListener(async (window) => {
+  await closed(window)
+  await lookAround()
+})
 
 /** @param {number} window */
 async function closed(window) {
@@ -124,11 +125,7 @@ chrome.runtime.onMessage.addListener((message, sender, answer) => {
       const r = await findRequest(message.id)
       if (r && r.window === 0) await open(r)
     },
-    done: () => end(message.id),
-    look: async () => {
-      await lookAround()
-      await settle()
-    },
+    ask: () => ask(),
   }[/** @type {string} */ (message.act)]
   if (!act) return false
   act().then(() => answer(true), () => answer(false))
@@ -143,6 +140,7 @@ chrome.alarms.onAlarm.addListener(async ({ name }) => {
     return end(r.id)
   }
   if (name === 'aside') return settle()
+  await lookAround()
   await enrolByPolicy()
   const now = await state()
   if (now === 'pending' || now === 'unreachable' || now === 'held' || await recall('minutes', 0) >= 10) {

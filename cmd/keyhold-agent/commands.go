@@ -65,20 +65,44 @@ type enrolCmd struct {
 	where
 	Server    string `required:"" help:"The server's address, as browsers reach it: https://keys.example.com." env:"KEYHOLD_SERVER" placeholder:"URL"`
 	Name      string `required:"" help:"What administrators see, like \"Front desk\". No two clients share a name." placeholder:"TEXT"`
-	Code      string `help:"An enrolment code, with which the client is approved at once." env:"KEYHOLD_ENROLMENT_CODE" placeholder:"CODE"`
+	Code      string `help:"An enrolment code, with which the client is approved at once. With it no token is needed." env:"KEYHOLD_ENROLMENT_CODE" placeholder:"CODE"`
 	TokenFile string `help:"The file with the token of a Clients key; - for the standard input. Without it the token is taken from $$KEYHOLD_CLIENT_TOKEN." placeholder:"FILE"`
 }
 
 // Help tells where things come from.
 func (enrolCmd) Help() string {
-	return `The token is that of a Clients key, which the panel shows once when the key is made
-(App integrations > API keys). A key of this computer's own is made here. It never
-leaves the state file, and the token alone signs nothing without it. Its thumbprint is
-printed, and shown in the panel: compare the two before the client is approved.
+	return `An enrolment code is enough (App integrations > Clients > Enrolment codes): the client is
+approved at once, and gets the token of an API key of its own.
+
+  keyhold-agent enrol --server https://keys.example.com --name "Front desk" --code 7QWX-2MNR-K8PV-HJ4T
+
+Without a code, give the token of a Clients key, which the panel shows once when the key is
+made (App integrations > API keys). An administrator approves the client: App integrations >
+Clients.
 
   keyhold-agent enrol --server https://keys.example.com --name "Front desk" --token-file token.txt
 
-Without a code, an administrator approves the client: App integrations > Clients.`
+A key pair of this computer's own is made here. It never leaves the state file, and the
+token alone signs nothing without it. Its thumbprint is printed, and shown in the panel:
+compare the two before the client is approved.`
+}
+
+// token returns the token of a Clients key, empty if there is none but a code.
+func (cmd enrolCmd) token(r *run) (secret.Bytes, error) {
+	text, err := r.secretFrom(cmd.TokenFile, envToken)
+	switch {
+	case err != nil:
+		return text, fmt.Errorf("reading the token: %w", err)
+	case text.IsEmpty() && strings.TrimSpace(cmd.Code) != "" && cmd.TokenFile == "":
+		return text, nil
+	case text.IsEmpty():
+		return text, usageError("there is no token: name its file with --token-file, or set $" + envToken + ". Or enrol with a code alone: --code.")
+	}
+	clientToken, ok := token.Parse(strings.TrimSpace(text.ExposeString()))
+	if !ok || clientToken.Kind != token.KindClient {
+		return text, usageError("this is no token of a Clients key: those begin with kh_client_ and are shown once, in the panel.")
+	}
+	return clientToken.Secret(), nil
 }
 
 // Run enrols.
@@ -87,16 +111,9 @@ func (cmd enrolCmd) Run(r *run) error {
 	if err != nil {
 		return usageError(err.Error())
 	}
-	text, err := r.secretFrom(cmd.TokenFile, envToken)
+	clientToken, err := cmd.token(r)
 	if err != nil {
-		return fmt.Errorf("reading the token: %w", err)
-	}
-	if text.IsEmpty() {
-		return usageError("there is no token: name its file with --token-file, or set $" + envToken + ".")
-	}
-	clientToken, ok := token.Parse(strings.TrimSpace(text.ExposeString()))
-	if !ok || clientToken.Kind != token.KindClient {
-		return usageError("this is no token of a Clients key: those begin with kh_client_ and are shown once, in the panel.")
+		return err
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -106,12 +123,15 @@ func (cmd enrolCmd) Run(r *run) error {
 	if err != nil {
 		return err
 	}
-	s := state{server: server, name: cmd.Name, token: clientToken.Secret(), key: key}
+	s := state{server: server, name: cmd.Name, token: clientToken, key: key}
 	enrolled, err := s.client().Enrol(r.ctx, agent.Enrolment{Name: cmd.Name, Kind: agent.KindAgent, Code: secret.FromString(cmd.Code)})
 	if err != nil {
 		return errors.Join(err, drop(file))
 	}
 	s.id = enrolled.ID
+	if s.token.IsEmpty() {
+		s.token = enrolled.Token
+	}
 	if err := cmd.keep(file, s); err != nil {
 		return fmt.Errorf("the server knows this client as %s, but its key could not be kept. Revoke it in the panel, and enrol anew: %w", s.id, err)
 	}

@@ -72,7 +72,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer)
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("keyhold-agent"),
 		kong.Description("A client of Keyhold at the command line: registers and signs in at websites with cards.\n\n"+
-			"First enrol, with the token of a Clients key and perhaps an enrolment code; both are in the panel under App integrations. Then tap."),
+			"First enrol, with an enrolment code or the token of a Clients key; both are in the panel under App integrations. Then tap."),
 		kong.Vars{"state": defaultState()},
 		kong.Writers(out, errs), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Exit(func(code int) { exited = code }))

@@ -26,6 +26,7 @@ type server struct {
 	http   *httptest.Server
 	nonces dpop.Nonces
 	token  string
+	own    string // token of the client's own, which it gets if it enrols without one
 	state  string // of the client
 	needs  string // of a tap
 	many   bool   // accounts
@@ -51,9 +52,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.t.Errorf("User-Agent = %q, want %q", got, want)
 	}
 	path := strings.TrimPrefix(r.URL.Path, "/authenticator/v1")
+	bearer := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if path != "/whoami" {
 		p, err := dpop.Parse(r.Header.Get("DPoP"))
-		reason := p.Check(dpop.Request{Method: r.Method, URL: s.http.URL + r.URL.Path, Token: s.token, Body: body, Now: now}, s.nonces)
+		reason := p.Check(dpop.Request{Method: r.Method, URL: s.http.URL + r.URL.Path, Token: bearer, Body: body, Now: now}, s.nonces)
 		switch {
 		case err != nil || reason != "" && reason != dpop.ReasonNonce:
 			s.t.Errorf("%s with a wrong proof: %v, %s", path, err, reason)
@@ -63,7 +65,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if r.Header.Get("Authorization") != "Bearer "+s.token {
+	alone := path == "/clients" && r.Header["Authorization"] == nil
+	if bearer != s.token && (s.own == "" || bearer != s.own) && !alone {
 		s.answer(w, http.StatusUnauthorized, `{"code":"unauthenticated","detail":"Send a valid API key."}`)
 		return
 	}
@@ -74,6 +77,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/clients":
 		if said["name"] == "taken" {
 			s.answer(w, http.StatusConflict, `{"code":"name_taken","detail":"Another client has this name.","request_id":"r7"}`)
+			return
+		}
+		if alone {
+			s.own = token.Issue(token.KindClient).Secret().ExposeString()
+			s.answer(w, http.StatusCreated, `{"id":"cli_1","state":"approved","token":"`+s.own+`"}`)
 			return
 		}
 		s.answer(w, http.StatusCreated, `{"id":"cli_1","state":"`+s.state+`"}`)
@@ -170,6 +178,8 @@ func TestMain_wrongUseSaysWhatToDo(t *testing.T) {
 		{[]string{"enrol", "--server", s.http.URL}, "", exitUsage, "--name"},
 		{[]string{"enrol", "--name", "x"}, "", exitUsage, "--server"},
 		{[]string{"enrol", "--name", "x", "--server", s.http.URL, "--state", none}, "", exitUsage, "--token-file"},
+		{[]string{"enrol", "--name", "x", "--server", s.http.URL, "--state", none, "--code", " "}, "", exitUsage, "--code"},
+		{[]string{"enrol", "--name", "x", "--server", s.http.URL, "--state", none, "--code", "abc", "--token-file", "-"}, "\n", exitUsage, "--token-file"},
 		{[]string{"enrol", "--name", "x", "--server", s.http.URL, "--state", none, "--token-file", none}, "", exitFailed, "no such file"},
 		{[]string{"enrol", "--name", "x", "--server", s.http.URL, "--state", none, "--token-file", admin}, "", exitUsage, "kh_client_"},
 		{[]string{"enrol", "--name", "x", "--server", "http://keys.example.com", "--state", none}, "", exitUsage, "use https"},
@@ -398,5 +408,27 @@ func TestExplain_saysWhenToTryAgain(t *testing.T) {
 	_, err = kept.client().Info(t.Context())
 	if want := "there were too many wrong PINs; try again in " + time.Minute.String() + " (429 pin_paused, the website gets NotAllowedError, request r1)"; explain(err) != want {
 		t.Errorf("explain() = %q, want %q", explain(err), want)
+	}
+}
+
+func TestEnrol_byACodeAlone(t *testing.T) {
+	s := start(t)
+	path := filepath.Join(t.TempDir(), "agent.json")
+	code, out, errs := call(t, "", "enrol", "--server", s.http.URL, "--name", "Front desk", "--code", "abc", "--state", path)
+	if code != 0 || !strings.Contains(out, "It may be used") {
+		t.Fatalf("enrol = %d and\n%s%s", code, out, errs)
+	}
+	if s.said["/clients"]["enrolment_code"] != "abc" {
+		t.Errorf("the server heard %v", s.said["/clients"])
+	}
+	kept, err := where{path}.load()
+	if err != nil || s.own == "" || kept.token.ExposeString() != s.own {
+		t.Fatalf("load() = %+v, %v, want the token that the server told", kept, err)
+	}
+	if strings.Contains(out+errs, s.own[len(s.own)-20:]) {
+		t.Error("the token was printed")
+	}
+	if code, out, errs := call(t, "", "status", "--state", path); code != 0 {
+		t.Errorf("status = %d and\n%s%s", code, out, errs)
 	}
 }

@@ -47,10 +47,8 @@ Keyhold's demo is ready. Nothing here is real, and the clock can be moved.
   Virtual doors          %s
   (at the front door, try the PIN %s)
   An example website     %s
-  (it knows nothing of Keyhold: with the extension, sign in there by card)
-%s
-  Clients key for the extension   %s
-
+  (it knows nothing of Keyhold; with the extension a card signs in there)
+%s  Clients key for the extension   %s
   The API's pages        %s/api/docs
   An Admin API key       %s
 
@@ -67,8 +65,7 @@ func cards(ready demo.Ready) string {
 	if ready.CardNumber == "" {
 		return ""
 	}
-	return fmt.Sprintf(`
-  Try a card: number %s, PIN %s
-  or another of %s's: number %s, PIN %s
+	return fmt.Sprintf(`  Try a card: number %s, PIN %s
+  (%s's, as is the door's PIN; their other card: number %s, PIN %s)
 `, ready.CardNumber, ready.CardPIN, ready.CardUser, ready.SecondCardNumber, ready.SecondCardPIN)
 }

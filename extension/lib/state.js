@@ -1,7 +1,7 @@
 // @ts-check
 // Whether the extension answers for security keys in this browser, and why not. One place
 // decides (settle), whatever happened; icon, popup and options page show what it decided.
-import { allRequests, enrolment, findKeys, forget, keepEnrolment, makeKeys, policy, recall, remember } from './store.js'
+import { allRequests, dropRequest, enrolment, findKeys, forget, keepEnrolment, makeKeys, policy, recall, remember } from './store.js'
 import { Refused, Server, Unreachable } from './server.js'
 
 /**
@@ -68,12 +68,18 @@ async function decide() {
   /** @type {State} */
   let now = wanted
   if (attaches) {
-    // Attaching twice is an error of its own, so it is not done when it holds already.
-    const problem = attached ? undefined : await chrome.webAuthenticationProxy.attach()
+    // Whoever is attached may attach again; it fails while another extension is.
+    const problem = await chrome.webAuthenticationProxy.attach().then((said) => said, (error) => String(error))
     await remember('attached', !problem)
     if (problem) now = 'held'
   } else if (attached) {
-    await chrome.webAuthenticationProxy.detach()
+    // It ends what was under way, and the websites hear that. A window that says what is wrong
+    // with this workstation stays for its reader.
+    await chrome.webAuthenticationProxy.detach().catch(() => { /* the browser ended it already */ })
+    for (const r of await allRequests()) {
+      await dropRequest(r.id)
+      if (r.window && (wanted === 'away' || wanted === 'aside')) await chrome.windows.remove(r.window).catch(() => { /* it is closed already */ })
+    }
     await remember('attached', false)
   }
   await remember('state', now)

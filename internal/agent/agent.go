@@ -24,7 +24,7 @@ import (
 type Config struct {
 	// Server is where browsers reach the server: https://keys.example.com.
 	Server *url.URL
-	// Token is of a Clients key.
+	// Token is of a Clients key. Empty is good for Enrol with a code alone, which returns one.
 	Token secret.Bytes
 	// Key is this client's own, on P-256. It never leaves.
 	Key *ecdsa.PrivateKey
@@ -80,25 +80,33 @@ type Enrolment struct {
 	Code secret.Bytes
 }
 
-// Enrolled is what the server made of it. State is "pending" or "approved".
+// Enrolled is what the server made of it. State is "pending" or "approved". Token is that of
+// the client's own Clients key, which it gets if it enrolled by a code alone: the server
+// tells it this once, and all other calls need it.
 type Enrolled struct {
-	ID    string `json:"id"`
-	State string `json:"state"`
+	ID    string
+	State string
+	Token secret.Bytes
 }
 
-// Enrol makes the key known to the server.
+// Enrol makes the key known to the server. Without a token the code is needed.
 func (c *Client) Enrol(ctx context.Context, e Enrolment) (Enrolled, error) {
-	var out Enrolled
+	var answer struct {
+		ID    string `json:"id"`
+		State string `json:"state"`
+		Token string `json:"token"`
+	}
 	err := c.post(ctx, "/clients", struct {
 		Name string          `json:"name"`
 		JWK  json.RawMessage `json:"jwk"`
 		Kind string          `json:"kind"`
 		Code string          `json:"enrolment_code,omitempty"`
-	}{e.Name, dpop.JWK(&c.config.Key.PublicKey), e.Kind, e.Code.ExposeString()}, &out)
-	if err == nil && out.ID == "" {
+	}{e.Name, dpop.JWK(&c.config.Key.PublicKey), e.Kind, e.Code.ExposeString()}, &answer)
+	alone := c.config.Token.IsEmpty()
+	if err == nil && (answer.ID == "" || alone != (answer.Token != "")) {
 		err = errAnswer
 	}
-	return out, err
+	return Enrolled{answer.ID, answer.State, secret.FromString(answer.Token)}, err
 }
 
 // Nonce asks for a fresh nonce, keeps it for the next call and returns it.

@@ -98,7 +98,9 @@ func (c *Client) once(ctx context.Context, r request) error {
 	}
 	ask.Header.Set("User-Agent", c.config.Agent)
 	ask.Header.Set("Accept", "application/json")
-	ask.Header.Set("Authorization", "Bearer "+c.config.Token.ExposeString())
+	if !c.config.Token.IsEmpty() {
+		ask.Header.Set("Authorization", "Bearer "+c.config.Token.ExposeString())
+	}
 	if r.body != nil {
 		ask.Header.Set("Content-Type", "application/json")
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/keyhold/keyhold/internal/edge/lockgate"
 	"github.com/keyhold/keyhold/internal/flow/authenticate"
 	"github.com/keyhold/keyhold/internal/flow/bind"
+	"github.com/keyhold/keyhold/internal/flow/enrol"
 	"github.com/keyhold/keyhold/internal/flow/join"
 	"github.com/keyhold/keyhold/internal/flow/leave"
 	"github.com/keyhold/keyhold/internal/flow/unlock"
@@ -89,6 +90,8 @@ type App struct {
 	Vault   *vault.Service
 	// Authenticate is how a card at a workstation registers and signs in.
 	Authenticate *authenticate.Service
+	// Enrol is how a workstation begins with an enrolment code alone.
+	Enrol *enrol.Service
 
 	config    Config
 	options   Options
@@ -236,6 +239,7 @@ func (a *App) openRooms() error {
 	a.Authenticate = authenticate.NewService(authenticate.Config{
 		Store: store.For[authenticate.Tx](a.store), Clock: a.clock, Secrets: a.secrets, RPID: a.config.PublicURL.Hostname(),
 	})
+	a.Enrol = enrol.NewService(enrol.Config{Store: store.For[enrol.Tx](a.store), Clock: a.clock, Clients: a.Clients, Keys: a.APIKeys})
 	a.gate = lockgate.New(lockgate.Config{Locks: a.Locks, Authorities: a.secrets, Signals: a.signals, Clock: a.clock, Log: a.log, Stopping: a.stopping})
 	return nil
 }

@@ -245,7 +245,7 @@ func TestCanaries_digitalKeys(t *testing.T) {
 }
 
 // Nor does what a card at a workstation brings: its number, its PIN, right, wrong or malformed,
-// the token of a verification, the client's token, an enrolment code.
+// the token of a verification, the client's token, an enrolment code, the token that it brings.
 func TestCanaries_authenticator(t *testing.T) {
 	c := newCanaries(t)
 	d := newDeskAt(t, c.phone)
@@ -277,6 +277,24 @@ func TestCanaries_authenticator(t *testing.T) {
 	for _, text := range []string{code.ExposeString(), "AAAA-BBBB-CCCC-DDDD"} {
 		_, _ = d.newProgram().Enrol(t.Context(), agent.Enrolment{Name: "Canary " + text[:4], Kind: agent.KindAgent, Code: secret.FromString(text)}) // the second is not good
 	}
+	_, alone, err := d.a.Clients.IssueCode(t.Context(), d.job, client.NewEnrolmentCode{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := newDeviceKey(t)
+	own, err := d.programWith(key, secret.Bytes{}).Enrol(t.Context(), agent.Enrolment{Name: "Canary alone", Kind: agent.KindAgent, Code: alone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{alone.ExposeString(), "EEEE-FFFF-GGGG-HHHH"} { // neither is good by now
+		if _, err := d.programWith(newDeviceKey(t), secret.Bytes{}).Enrol(t.Context(), agent.Enrolment{Name: "Canary", Kind: agent.KindAgent, Code: secret.FromString(text)}); err == nil {
+			t.Errorf("the code %s is good", text)
+		}
+	}
+	if _, err := d.programWith(key, own.Token).Info(t.Context()); err != nil {
+		t.Error(err)
+	}
+	c.hide(own.Token.ExposeString(), own.Token.ExposeString()[len("kh_client_")+13:], alone.ExposeString(), strings.ReplaceAll(alone.ExposeString(), "-", ""), "EEEE-FFFF-GGGG-HHHH")
 	presented, ok := token.Parse(d.token)
 	if !ok {
 		t.Fatal("the client's token is none")

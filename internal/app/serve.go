@@ -93,7 +93,7 @@ func (a *App) Handler(version string) (http.Handler, error) {
 		SecurityKeys: a.SecurityKeys, Bind: a.Bind, DigitalKeys: a.DigitalKeys, Locks: a.Locks, Clients: a.Clients, Vault: a.Vault, Signals: a.signals,
 		Record: a.Record, Overview: a.Overview,
 	}).Register(mux)
-	authenticator.Register(mux, authenticator.Config{Keys: a.APIKeys, Clients: a.Clients, Authenticate: a.Authenticate, PublicURL: a.config.PublicURL})
+	authenticator.Register(mux, authenticator.Config{Keys: a.APIKeys, Clients: a.Clients, Authenticate: a.Authenticate, Enrol: a.Enrol, PublicURL: a.config.PublicURL})
 	sharedmobile.Register(mux, a.APIKeys)
 	holder.New(holder.Config{
 		Kit: k, Assets: files, Cursors: cursors, SignIn: a.SignIn, Record: a.Record, SecurityKeys: a.SecurityKeys, Bind: a.Bind,

@@ -78,6 +78,7 @@ var listed = map[string]ring{
 
 	"internal/flow/authenticate": ringFlow,
 	"internal/flow/bind":         ringFlow,
+	"internal/flow/enrol":        ringFlow,
 	"internal/flow/join":         ringFlow,
 	"internal/flow/leave":        ringFlow,
 	"internal/flow/unlock":       ringFlow,

@@ -142,8 +142,21 @@ func (t *Tx) CountClients(ctx context.Context, w id.Workspace) (client.Counts, e
 
 // APIKeyEnrols satisfies client.Tx.
 func (t *Tx) APIKeyEnrols(ctx context.Context, w id.Workspace, k id.APIKey) (bool, error) {
-	n, err := t.number(ctx, `SELECT COUNT(*) FROM apikey WHERE workspace = $1 AND id = $2 AND leaked_at = 0`, w, k)
+	n, err := t.number(ctx, `SELECT COUNT(*) FROM apikey WHERE workspace = $1 AND id = $2 AND leaked_at = 0 AND created_by_type <> 'client'`, w, k)
 	return n > 0, err
+}
+
+// StopOwnAPIKey satisfies client.Tx.
+func (t *Tx) StopOwnAPIKey(ctx context.Context, w id.Workspace, c id.Client, now time.Time) (client.OwnKey, bool, error) {
+	k, found, err := find(ctx, t, scanAPIKey, `
+		SELECT `+apikeyColumns+` FROM apikey k LEFT JOIN apikey_use s ON s.key_id = k.id
+		WHERE k.workspace = $1 AND k.created_by_id = $2 AND k.created_by_type = 'client' AND k.disabled_at = 0
+		ORDER BY k.id LIMIT 1`, w, c)
+	if err != nil || !found {
+		return client.OwnKey{}, false, err
+	}
+	stopped, err := t.StopAPIKey(ctx, w, k.ID, now)
+	return client.OwnKey{ID: k.ID, Name: k.Name, Subjects: k.Subjects()}, stopped, err
 }
 
 const enrolmentCodeColumns = `id, workspace, digest, uses, uses_left, created_by, created_at, expires_at`
@@ -177,6 +190,14 @@ func (t *Tx) SpendEnrolmentCode(ctx context.Context, w id.Workspace, digest []by
 func (t *Tx) ListEnrolmentCodes(ctx context.Context, w id.Workspace, now time.Time, limit int) ([]client.Code, error) {
 	return collect(ctx, t, scanEnrolmentCode, `
 		SELECT `+enrolmentCodeColumns+` FROM client_code WHERE workspace = $1 AND uses_left > 0 AND expires_at > $2 ORDER BY id DESC LIMIT $3`, w, millis(now), limit)
+}
+
+// ListAllEnrolmentCodes satisfies client.CodeTx.
+func (t *Tx) ListAllEnrolmentCodes(ctx context.Context, now time.Time, limit int) ([]client.Code, error) {
+	return collect(ctx, t, scanEnrolmentCode, `
+		SELECT c.id, c.workspace, c.digest, c.uses, c.uses_left, c.created_by, c.created_at, c.expires_at
+		FROM client_code c JOIN workspace w ON w.id = c.workspace
+		WHERE c.expires_at > $1 AND c.uses_left > 0 AND w.suspended_at = 0 ORDER BY c.expires_at, c.id LIMIT $2`, millis(now), limit)
 }
 
 // DeleteEnrolmentCode satisfies client.CodeTx.

@@ -181,8 +181,8 @@ func (s *shop) expect(v *visit, act string, a *shopAccount, data *webauthn.Sessi
 	if v.session == nil {
 		s.open(v)
 	}
-	all := append(v.session.attempts, shopAttempt{act: act, account: a, data: *data, ends: v.now.Add(shopPatience)})
-	v.session.attempts = all[max(0, len(all)-shopAttempts):]
+	v.session.attempts = append(v.session.attempts, shopAttempt{act: act, account: a, data: *data, ends: v.now.Add(shopPatience)})
+	v.session.attempts = v.session.attempts[max(0, len(v.session.attempts)-shopAttempts):]
 }
 
 // take returns the attempt of a challenge, which is over by that, however it ends.

@@ -117,7 +117,7 @@ function say(text) {
 /** @param {How | null} how */
 function explain(how) {
   if (!how) return "";
-  const began = { register: "You registered just now.", add_key: "You added a key just now.", sign_in: "You signed in with your key." }[how.act];
+  const began = { register: "You registered with a key.", add_key: "You added a key.", sign_in: "You signed in with a key." }[how.act];
   const verified = how.user_verified ? "The key checked that it is you (user verified)." : "The key did not check who holds it (user not verified).";
   const kept = how.backed_up ? "It is backed up." : how.backup_eligible ? "It can be backed up, and is not." : "It is on one device only.";
   return `${began} ${verified} ${kept}`;
@@ -128,6 +128,7 @@ function show({ name, keys, how }) {
   byId("inside").hidden = name === "";
   byId("outside").hidden = name !== "";
   byId("who").textContent = name;
+  if (name !== "") nameField.value = "";
   byId("how").textContent = explain(how);
   for (const [flag, is] of Object.entries({ uv: how?.user_verified, be: how?.backup_eligible, bs: how?.backed_up })) {
     if (is === undefined) delete byId("how").dataset[flag];
@@ -152,6 +153,8 @@ async function run(button, work) {
   try {
     say(await work());
   } catch (error) {
+    // Another window may have signed in or out meanwhile.
+    if (error instanceof Refusal) await ask("state").then(show, () => {});
     complain(error);
   } finally {
     busy = false;

@@ -119,11 +119,35 @@ func TestRun_cardsAtTheShop(t *testing.T) {
 	if status, text := d.ask(http.MethodPost, r.URL, "/api/v1/users/"+r.CardUserID+"/suspend", "{}", nil); status != http.StatusOK {
 		t.Fatalf("suspending %s: %d %s", r.CardUser, status, text)
 	}
-	if _, code := w.card(agent.Get, r.CardNumber, r.CardPIN, b.begin("/sign-in/begin", "")); code != "key_suspended" {
-		t.Errorf("the card of who is suspended: %q, want key_suspended", code)
+	for _, c := range []struct{ number, pin string }{{r.CardNumber, r.CardPIN}, {r.SecondCardNumber, r.SecondCardPIN}} {
+		if _, code := w.card(agent.Get, c.number, c.pin, b.begin("/sign-in/begin", "")); code != "key_suspended" {
+			t.Errorf("the card %s of who is suspended: %q, want key_suspended", c.number, code)
+		}
 	}
 	soon(t, "the door refuses", func() bool {
 		d.ask(http.MethodPost, r.DoorURL, "/d/1/enter", `{"pin":"`+r.DoorPIN+`"}`, &said)
 		return !said.Opened
 	})
+}
+
+// TestRun_keptCards goes on with a folder in which the cards are, and are not any more.
+func TestRun_keptCards(t *testing.T) {
+	keep := t.TempDir()
+	d := runDemo(t, keep)
+	first := d.ready
+	d.end()
+	d = runDemo(t, keep)
+	again := d.ready
+	if again.CardUser == "" || again.CardUserID != first.CardUserID || again.CardNumber != first.CardNumber || again.SecondCardNumber != first.SecondCardNumber || again.ClientToken == first.ClientToken {
+		t.Errorf("the second time it is %+v, want the cards of the first and another token", again)
+	}
+	if status, text := d.ask(http.MethodDelete, again.URL, "/api/v1/users/"+again.CardUserID, "", nil); status != http.StatusNoContent {
+		t.Fatalf("deleting %s: %d %s", again.CardUser, status, text)
+	}
+	d.end()
+	d = runDemo(t, keep)
+	if r := d.ready; r.CardUser+r.CardUserID+r.CardNumber+r.CardPIN+r.SecondCardNumber+r.SecondCardPIN != "" || r.ClientToken == "" {
+		t.Errorf("without the user it is %+v, want no cards", r)
+	}
+	d.end()
 }

@@ -130,7 +130,7 @@ func (s *shop) act(do func(*visit) (any, error)) http.HandlerFunc {
 		had := cookieOf(r)
 		cookie, out, err := s.visit(had, body, do)
 		if cookie != had {
-			c := &http.Cookie{Name: shopCookie, Value: cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}
+			c := &http.Cookie{Name: shopCookie, Value: cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode} //nolint:gosec // the demo has no https
 			if cookie == "" {
 				c.MaxAge = -1
 			}

@@ -82,6 +82,9 @@ func (b *shopper) ask(method, path, body string, change ...func(*http.Request)) 
 		if c.Name != shopCookie || c.Domain != "" || c.Path != "/" || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode {
 			b.t.Errorf("the cookie is %v, want one of this host only that no script reads", c)
 		}
+		if over := c.MaxAge < 0; over != (c.Value == "") || c.MaxAge > 0 {
+			b.t.Errorf("the cookie is %v, want it until the browser ends, or to go at once", c)
+		}
 		b.cookie = c.Value
 	}
 	out := shopAnswer{status: answer.StatusCode}
@@ -275,6 +278,8 @@ func TestShop_secondAccount(t *testing.T) {
 func TestShop_addsAKey(t *testing.T) {
 	s, _ := openShop(t)
 	b := enter(t, s)
+	refused(t, "nobody's key", b.ask(http.MethodPost, "/add-key/begin", "{}"), http.StatusUnauthorized, "Sign in first")
+	b.begin("/sign-in/begin", "") // has a session, and nobody in it
 	refused(t, "nobody's key", b.ask(http.MethodPost, "/add-key/begin", "{}"), http.StatusUnauthorized, "Sign in first")
 	b.register("Ada")
 	o, err := webauthn.ParseCreation(b.begin("/add-key/begin", ""))

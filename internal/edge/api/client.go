@@ -20,7 +20,7 @@ type ClientBody struct {
 	PinlessAllowed bool       `json:"pinless_allowed" doc:"Security keys that need no PIN work here."`
 	ReaderFormat   string     `json:"reader_format" enum:"hex,hex_reversed,decimal,decimal_reversed" doc:"How the readers there write a card's number."`
 	Thumbprint     string     `json:"thumbprint" doc:"Of the program's key (RFC 7638)."`
-	APIKey         string     `json:"api_key" doc:"The id of the Clients key with which it enrolled."`
+	APIKey         string     `json:"api_key" doc:"The id of the Clients key with which it enrolled, or of its own that it got by an enrolment code."`
 	CreatedAt      time.Time  `json:"created_at"`
 	CreatedIP      string     `json:"created_ip"`
 	ApprovedAt     *time.Time `json:"approved_at"`

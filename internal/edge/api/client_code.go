@@ -29,7 +29,7 @@ func renderEnrolmentCode(c client.Code) EnrolmentCodeBody {
 // issuedCodeBody is an enrolment code with the code, which is shown this once.
 type issuedCodeBody struct {
 	EnrolmentCodeBody
-	Code               string `json:"code,omitempty" doc:"What a program enrols with to be approved at once. It is shown this once."`
+	Code               string `json:"code,omitempty" doc:"What a program enrols with, alone, to be approved at once. It is shown this once."`
 	SecretAlreadyShown bool   `json:"secret_already_shown,omitempty" doc:"True in the answer to a repeat, which has no code."`
 }
 
@@ -65,7 +65,7 @@ func (a *restAPI) registerEnrolmentCodes() {
 	const read, write = "Needs the permission clients.read.", "Needs the permission clients.write."
 	register(a, operation("list-enrolment-codes", http.MethodGet, "/clients/enrolment-codes", "List the enrolment codes that are good", "Newest first. "+read), a.listCodes)
 	issue := operation("issue-enrolment-code", http.MethodPost, "/clients/enrolment-codes", "Issue an enrolment code",
-		"A program that enrols with it is approved at once. "+write, http.StatusConflict)
+		"A program that shows it needs no API key to enrol: it is approved at once, and gets a Clients key of its own, which ends when the client is revoked. "+write, http.StatusConflict)
 	issue.DefaultStatus = http.StatusCreated
 	registerPost(a, issue, a.issueCode, a.repeatIssueCode)
 	register(a, operation("withdraw-enrolment-code", http.MethodDelete, "/clients/enrolment-codes/{id}", "Withdraw an enrolment code",

@@ -19,6 +19,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/flow/authenticate"
+	"github.com/keyhold/keyhold/internal/flow/enrol"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/client"
 )
@@ -31,6 +32,7 @@ type Config struct {
 	Keys         *apikey.Service
 	Clients      *client.Service
 	Authenticate *authenticate.Service
+	Enrol        *enrol.Service
 	// PublicURL is where programs reach the server: proofs name it.
 	PublicURL *url.URL
 }
@@ -58,7 +60,10 @@ func Register(mux *http.ServeMux, c Config) {
 // maxBody bounds a request's body, in bytes: options are at most half of it.
 const maxBody = 128 << 10
 
-// request is a request whose token was accepted.
+// maxAlone bounds the body of who shows no token, in bytes.
+const maxAlone = 8 << 10
+
+// request is a request whose token was accepted, or one that may have none.
 type request struct {
 	w     http.ResponseWriter
 	r     *http.Request
@@ -85,11 +90,18 @@ func (e *edge) open(w http.ResponseWriter, r *http.Request) (*request, bool) {
 	}
 	q.by = q.id.Caller
 	kit.NoteCaller(r.Context(), q.by)
-	if q.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
-		q.refuse(r.Context(), fault.Invalid("body_too_large", "The body is too large, or broke off."))
-		return nil, false
+	ok = q.readBody(r.Context(), maxBody)
+	return q, ok
+}
+
+// readBody reads the body, or answers and returns false.
+func (q *request) readBody(ctx context.Context, most int64) bool {
+	var err error
+	if q.body, err = io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, most)); err != nil {
+		q.refuse(ctx, fault.Invalid("body_too_large", "The body is too large, or broke off."))
+		return false
 	}
-	return q, true
+	return true
 }
 
 // shown returns what the request shows for its proof.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/keyhold/keyhold/internal/base/ctap"
+	"github.com/keyhold/keyhold/internal/base/fault"
 	"github.com/keyhold/keyhold/internal/edge/kit"
 	"github.com/keyhold/keyhold/internal/room/apikey"
 	"github.com/keyhold/keyhold/internal/room/client"
@@ -72,7 +73,42 @@ func renderClient(c client.Client) *kit.WhoamiClient {
 	}
 }
 
+func (in enrolment) said() client.Enrolment {
+	return client.Enrolment{Name: in.Name, Kind: client.Kind(in.Kind), JWK: in.JWK, Code: in.Code.ExposeString()}
+}
+
+// enrolled is a client that enrolled by a code alone. Its token is shown this once.
+type enrolled struct {
+	*kit.WhoamiClient
+	Token string `json:"token"`
+}
+
+// enrolAlone answers who shows an enrolment code and no token.
+func (e *edge) enrolAlone(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	ctx := r.Context()
+	q := &request{w: w, r: r, by: kit.Nobody(ctx)}
+	if !q.readBody(ctx, maxAlone) {
+		return
+	}
+	in, err := read[enrolment](q)
+	if err != nil || in.Code.IsEmpty() { // who shows nothing is told nothing else
+		q.refuse(ctx, fault.Unauthenticated().Because(err))
+		return
+	}
+	done, err := e.c.Enrol.ByCode(ctx, q.by, e.shown(q), in.said())
+	if err != nil {
+		q.refuseWithNonce(ctx, e, err)
+		return
+	}
+	kit.WriteJSON(w, http.StatusCreated, "application/json", enrolled{renderClient(done.Client), done.Token.ExposeString()})
+}
+
 func (e *edge) enrol(w http.ResponseWriter, r *http.Request) {
+	if _, present, ok := kit.Bearer(r); ok && !present {
+		e.enrolAlone(w, r)
+		return
+	}
 	q, ok := e.open(w, r)
 	if !ok {
 		return
@@ -82,7 +118,7 @@ func (e *edge) enrol(w http.ResponseWriter, r *http.Request) {
 		q.refuse(r.Context(), err)
 		return
 	}
-	c, err := e.c.Clients.Enrol(r.Context(), q.by, e.shown(q), client.Enrolment{Name: in.Name, Kind: client.Kind(in.Kind), JWK: in.JWK, Code: in.Code.ExposeString()})
+	c, err := e.c.Clients.Enrol(r.Context(), q.by, e.shown(q), in.said())
 	if err != nil {
 		q.refuseWithNonce(r.Context(), e, err)
 		return

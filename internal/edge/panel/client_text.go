@@ -14,7 +14,7 @@ const (
 	textClientsSearch     = "Search clients"
 	textClientsSearchHelp = "Beginning of a word of the name"
 	textClientsNone       = "No clients yet"
-	textClientsNoneText   = "A client is a program at a workstation that asks a security key for what a website wants to know. It enrols with a Clients key and waits here for your approval, or is approved at once by an enrolment code."
+	textClientsNoneText   = "A client is a program at a workstation that asks a security key for what a website wants to know. It enrols with an enrolment code, which approves it at once, or with a Clients key, and waits here for your approval."
 	textClientsFoundHelp  = "No client fits. Look for other words, or take the filters away."
 	textClientSeen        = "Last seen"
 	textClientPinless     = "PINless"
@@ -60,7 +60,7 @@ const (
 	textClientPinlessWarning = "Whoever holds such a card, or a copy of it, signs in at this computer as its holder. Allow it only where others watch, such as a counter that is always staffed."
 
 	textCodesTitle       = "Enrolment codes"
-	textCodesLead        = "A program that enrols with a code is approved at once. That helps when you set up many computers."
+	textCodesLead        = "A program enrols with a code alone: it is approved at once, and gets a Clients key of its own. That helps when you set up many computers."
 	textCodesGood        = "Codes that are good"
 	textCodesNone        = "No codes"
 	textCodesNoneText    = "Codes that can still be used are listed here. The codes themselves are shown once, when they are issued."
@@ -75,8 +75,8 @@ const (
 	textCodeOne          = "Enrolment code"
 	textCodeReady        = "The enrolment code is ready"
 	textCodeOnce         = "Copy the code now. It will not be shown again: we keep only a fingerprint of it."
-	textCodeNextEnter    = "Give it to the program when it enrols, beside a Clients key."
-	textCodeNextKey      = "Without a Clients key of this workspace it opens nothing."
+	textCodeNextEnter    = "Give it to the program, with the address of this server. It needs no Clients key."
+	textCodeNextKey      = "Whoever has the code can enrol a program that is approved at once: pass it on as you would a password."
 	textCodeNextKeep     = "Withdraw it here as soon as it is not needed any more."
 	textCodeAgain        = "This code was issued already"
 	textCodeAgainText    = "The page was sent a second time, and nothing more was done. The code was shown once and cannot be shown again. If you did not store it, withdraw it and issue another."
@@ -286,7 +286,9 @@ func clientReasonText(code string) string {
 	case "enrolment_code_invalid":
 		return "the enrolment code was not good"
 	case "key_enrols_nobody":
-		return "the API key was reported as leaked and enrols nobody"
+		return "the API key was reported as leaked or is another client’s, and enrols nobody"
+	case "client_known":
+		return "the program is a client already"
 	case "too_many_pending":
 		return "too many clients wait for approval"
 	case "vault_full":

@@ -100,7 +100,7 @@ func TestReasons_haveWords(t *testing.T) {
 	for _, code := range []string{
 		"key_suspended", "key_not_active", "tap_not_good", "options_changed", "uv_token_not_good", "pin_needed", "pin_invalid", "pin_paused", "pin_locked", "pin_must_change", "too_many_tries",
 		"not_allowed_error", "invalid_state_error", "security_error", "type_error", "not_supported_error", "constraint_error", "client_pending", "client_revoked", "proof_replayed",
-		"enrolment_code_invalid", "key_enrols_nobody", "vault_full",
+		"enrolment_code_invalid", "key_enrols_nobody", "client_known", "vault_full",
 	} {
 		if got := reasonText(code); got == "" || got == strings.ReplaceAll(code, "_", " ") {
 			t.Errorf("the reason %s has no words of its own: %q", code, got)

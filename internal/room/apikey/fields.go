@@ -46,6 +46,9 @@ func (n NewKey) key(standing auth.Standing, maxDays int, now time.Time) (Key, *f
 	return k, nil
 }
 
+// maxName bounds the name of a key, in characters.
+const maxName = 100
+
 // checker gathers the fields at fault.
 type checker struct{ fields []fault.Field }
 
@@ -65,7 +68,7 @@ func (c *checker) name(s string) string {
 	switch count := utf8.RuneCountInString(s); {
 	case count == 0:
 		c.wrong("name", "is needed")
-	case count > 100:
+	case count > maxName:
 		c.wrong("name", "is too long: at most 100 characters")
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
 		c.wrong("name", "holds a character that is not allowed")

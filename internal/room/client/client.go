@@ -16,6 +16,7 @@ import (
 	"github.com/keyhold/keyhold/internal/base/secret"
 	"github.com/keyhold/keyhold/internal/base/tx"
 	"github.com/keyhold/keyhold/internal/ledger/activity"
+	"github.com/keyhold/keyhold/internal/ledger/lease"
 )
 
 // Kind says what sort of program it is.
@@ -123,6 +124,12 @@ const (
 	// codeTries is how many codes are tried from one API key in codeWindow.
 	codeTries  = 20
 	codeWindow = 10 * time.Minute
+	// networkTries is how many codes are tried without an API key from one network in
+	// codeWindow; those that enrol somebody do not count. 80 bits are not guessed: it bounds
+	// the work, and lets a floor of workstations enrol behind one address.
+	networkTries = 100
+	// codesCompared is how many codes one that is shown alone is compared with.
+	codesCompared = 10_000
 	// maxName bounds a client's name, in characters.
 	maxName = 100
 )
@@ -152,17 +159,31 @@ func NewService(c Config) *Service {
 // Tx is the storage that this room needs.
 type Tx interface {
 	activity.GateTx
+	lease.Tx
 	tx.Latches
 	ProgramTx
 	CodeTx
 	// CountRate counts one more under the name and returns how many there were since the
 	// window began, which a count after its end begins anew.
 	CountRate(ctx context.Context, name string, now time.Time, window time.Duration) (n int64, since time.Time, err error)
+	// UncountRate takes back one that was counted under the name.
+	UncountRate(ctx context.Context, name string) error
 	// ForgetProofs removes proofs, taps and verifications that are over, some of each, and
 	// returns whether there may be more.
 	ForgetProofs(ctx context.Context, now time.Time) (more bool, err error)
-	// APIKeyEnrols says whether clients may enrol with the key: it was not reported as leaked.
+	// APIKeyEnrols says whether clients may enrol with the key: it was not reported as leaked,
+	// and is not that of one client alone.
 	APIKeyEnrols(ctx context.Context, w id.Workspace, k id.APIKey) (bool, error)
+	// StopOwnAPIKey disables the API key that was made for the client alone; false if it has
+	// none that works. What depends on the key is to be withdrawn.
+	StopOwnAPIKey(ctx context.Context, w id.Workspace, c id.Client, now time.Time) (OwnKey, bool, error)
+}
+
+// OwnKey is an API key that was made for one client alone, as its end is told.
+type OwnKey struct {
+	ID       id.APIKey
+	Name     string
+	Subjects []string // what depends on it: see package lease
 }
 
 // ProgramTx is the storage of the clients: of the programs at workstations.
@@ -195,6 +216,12 @@ type CodeTx interface {
 	// ListEnrolmentCodes lists the codes that are good at now, newest first.
 	ListEnrolmentCodes(ctx context.Context, w id.Workspace, now time.Time, limit int) ([]Code, error)
 	DeleteEnrolmentCode(ctx context.Context, w id.Workspace, c id.EnrolmentCode) (Code, bool, error)
+	// ListAllEnrolmentCodes lists the codes that are good at now of all workspaces that are
+	// not suspended, those that expire first at the beginning: who shows a code alone does
+	// not say where it belongs.
+	ListAllEnrolmentCodes(ctx context.Context, now time.Time, limit int) ([]Code, error)
+	// WorkspaceStands says whether the workspace is there and not suspended.
+	WorkspaceStands(ctx context.Context, w id.Workspace) (bool, error)
 }
 
 // party is the client as activities name it.

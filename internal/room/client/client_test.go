@@ -60,6 +60,12 @@ const (
 // shows is what a request of the program shows.
 func (p program) shows(t *testing.T, o *office, body string) client.Shown {
 	t.Helper()
+	return p.showsToken(t, o, body, token)
+}
+
+// showsToken is shows with another token.
+func (p program) showsToken(t *testing.T, o *office, body, token string) client.Shown {
+	t.Helper()
 	proof, err := dpop.Sign(p.key, dpop.Claims{
 		Method: "POST", URL: enrolURL, IssuedAt: o.clock.Now(), ID: rand.Text(), Nonce: o.Nonce(t.Context(), o.key), TokenHash: dpop.TokenHash(token), BodyHash: dpop.BodyHash([]byte(body)),
 	})

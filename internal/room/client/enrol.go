@@ -180,15 +180,35 @@ func (s *Service) Touch(ctx context.Context, by auth.Caller) (Client, error) {
 // Enrol makes the program that shows a Clients key, and a proof by the key that it enrols, a
 // client of the workspace: pending, or approved by an enrolment code. A program that is there
 // already gets what it is (its name stays); one that was revoked is refused. Names are unique
-// (Conflict name_taken). A key that was reported as leaked enrols nobody.
+// (Conflict name_taken). A key that was reported as leaked enrols nobody, nor does that of a
+// client that enrolled by a code alone.
 func (s *Service) Enrol(ctx context.Context, by auth.Caller, sh Shown, e Enrolment) (Client, error) {
 	p, proof, f := s.prove(sh)
 	if f != nil {
-		return Client{}, s.refuseProof(ctx, by, "client.enrol", f)
+		return Client{}, s.refuseProof(ctx, by, actEnrol, f)
 	}
 	by.Proof = proof
+	said, wrong := readEnrolment(e, p)
+	var out Client
+	attempt := activity.Attempt{Action: actEnrol, Need: auth.Signed, Target: said.party()}
+	err := s.gate.Write(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
+		if wrong != nil {
+			return wrong, nil
+		}
+		out = said.begin(by, now)
+		n := enrolment{t: t, by: by, attempt: attempt, now: now}
+		f, err := n.enrol(ctx, &out, s.digest(by.Workspace, e.Code))
+		return f, err
+	})
+	return out, err
+}
+
+const actEnrol = "client.enrol"
+
+// readEnrolment reads what a program says of itself, which made the proof.
+func readEnrolment(e Enrolment, p dpop.Proof) (Client, *fault.Error) {
 	var check field.Checker
-	name := check.Line("name", e.Name, 1, maxName)
+	c := Client{Name: check.Line("name", e.Name, 1, maxName), Kind: e.Kind, State: Pending, Thumbprint: p.Thumbprint, PublicKey: string(dpop.JWK(p.Key)), ReaderFormat: Hex, Revision: 1}
 	if !e.Kind.Enrols() {
 		check.Wrong("kind", "must be extension or agent")
 	}
@@ -196,23 +216,14 @@ func (s *Service) Enrol(ctx context.Context, by auth.Caller, sh Shown, e Enrolme
 	if err != nil || dpop.Thumbprint(key) != p.Thumbprint {
 		check.Wrong("jwk", "must be the public P-256 key that signed the proof")
 	}
-	wrong := check.Fault()
-	var out Client
-	attempt := activity.Attempt{Action: "client.enrol", Need: auth.Signed, Target: activity.Party{Type: "client", Name: name}}
-	err = s.gate.Write(ctx, by, attempt, func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
-		if wrong != nil {
-			return wrong, nil
-		}
-		out = Client{
-			ID: id.New[id.KindClient](now), Workspace: by.Workspace, Name: name, Kind: e.Kind, State: Pending, Thumbprint: p.Thumbprint,
-			PublicKey: string(dpop.JWK(p.Key)), ReaderFormat: Hex, APIKey: by.APIKey, CreatedAt: now, CreatedIP: by.IP,
-			LastSeenAt: now, LastIP: by.IP, Agent: by.Agent, Revision: 1,
-		}
-		n := enrolment{t: t, by: by, attempt: attempt, now: now}
-		f, err := n.enrol(ctx, &out, s.digest(by.Workspace, e.Code))
-		return f, err
-	})
-	return out, err
+	return c, check.Fault()
+}
+
+// begin returns the client as it begins, enrolled by the caller.
+func (c Client) begin(by auth.Caller, now time.Time) Client {
+	c.ID, c.Workspace, c.APIKey = id.New[id.KindClient](now), by.Workspace, by.APIKey
+	c.CreatedAt, c.CreatedIP, c.LastSeenAt, c.LastIP, c.Agent = now, by.IP, now, by.IP, by.Agent
+	return c
 }
 
 // enrolment is one enrolment in its transaction.
@@ -242,7 +253,7 @@ func (n enrolment) enrol(ctx context.Context, c *Client, code []byte) (*fault.Er
 		return nil, err
 	}
 	if !enrols {
-		return n.refuse(ctx, fault.Forbidden("key_enrols_nobody", "This API key was reported as leaked: no program enrols with it any more."))
+		return n.refuse(ctx, fault.Forbidden("key_enrols_nobody", "No program enrols with this API key: it was reported as leaked, or it was made for one workstation alone."))
 	}
 	taken, err := n.t.ClientNameTaken(ctx, c.Workspace, c.Name, "")
 	if err != nil {
@@ -257,7 +268,7 @@ func (n enrolment) enrol(ctx context.Context, c *Client, code []byte) (*fault.Er
 		if f != nil || err != nil {
 			return f, err
 		}
-		detail = "approved by an enrolment code"
+		detail = approvedByCode
 	} else {
 		counts, err := n.t.CountClients(ctx, c.Workspace)
 		if err != nil {
@@ -272,7 +283,7 @@ func (n enrolment) enrol(ctx context.Context, c *Client, code []byte) (*fault.Er
 	}
 	by := n.by
 	by.Client = c.ID
-	return nil, activity.Append(ctx, n.t, by, activity.Event{Action: "client.enrol", Target: c.party(), Detail: detail}, n.now)
+	return nil, activity.Append(ctx, n.t, by, activity.Event{Action: actEnrol, Target: c.party(), Detail: detail}, n.now)
 }
 
 // spendCode takes a use of an enrolment code and approves the client. Tries are counted
@@ -283,17 +294,28 @@ func (n enrolment) spendCode(ctx context.Context, c *Client, digest []byte) (*fa
 		return nil, err
 	}
 	if tries > codeTries {
-		return n.refuse(ctx, fault.TooMany("too_many_tries", "Too many enrolment codes were tried. Try again in a few minutes.", since.Add(codeWindow).Sub(n.now)))
+		return n.refuse(ctx, tooManyCodes(since.Add(codeWindow).Sub(n.now)))
 	}
 	code, ok, err := n.t.SpendEnrolmentCode(ctx, c.Workspace, digest, n.now)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return n.refuse(ctx, fault.Invalid("enrolment_code_invalid", "This enrolment code is not good, or not any more.", fault.Field{Name: "enrolment_code", Message: "is not good, or not any more"}))
+		return n.refuse(ctx, codeInvalid())
 	}
 	c.State, c.ApprovedAt, c.ApprovedBy = Approved, n.now, code.CreatedBy
 	return nil, nil
+}
+
+// approvedByCode is what the record says of a client that an enrolment code approved.
+const approvedByCode = "approved by an enrolment code"
+
+func tooManyCodes(wait time.Duration) *fault.Error {
+	return fault.TooMany("too_many_tries", "Too many enrolment codes were tried. Try again in a few minutes.", wait)
+}
+
+func codeInvalid() *fault.Error {
+	return fault.Invalid("enrolment_code_invalid", "This enrolment code is not good, or not any more.", fault.Field{Name: "enrolment_code", Message: "is not good, or not any more"})
 }
 
 // refuse records a refusal.

@@ -165,7 +165,8 @@ func (s *Service) Approve(ctx context.Context, by auth.Caller, c id.Client) (Cli
 	})
 }
 
-// Revoke ends a client: whatever it asks for after the answer is refused. Its row stays,
+// Revoke ends a client: whatever it asks for after the answer is refused, and the API key that
+// was made for it alone is disabled. Its row stays,
 // without its name being taken, until it is removed by a second call. The caller needs
 // clients.write.
 func (s *Service) Revoke(ctx context.Context, by auth.Caller, c id.Client, ifRevision int64) error {
@@ -177,9 +178,21 @@ func (s *Service) Revoke(ctx context.Context, by auth.Caller, c id.Client, ifRev
 			return "", nil, activity.Append(ctx, t, by, activity.Event{Action: "client.delete", Target: out.party(), Client: c}, now)
 		}
 		out.State, out.RevokedAt = Revoked, now
-		return "", nil, nil
+		return "", nil, stopOwnKey(ctx, t, by, *out, now)
 	})
 	return err
+}
+
+// stopOwnKey disables the API key that was made for the client alone, if there is one.
+func stopOwnKey(ctx context.Context, t Tx, by auth.Caller, c Client, now time.Time) error {
+	k, stopped, err := t.StopOwnAPIKey(ctx, c.Workspace, c.ID, now)
+	if err != nil || !stopped {
+		return err
+	}
+	if err := activity.Append(ctx, t, by, activity.Event{Action: "api_key.disable", Target: activity.Party{Type: "api_key", ID: string(k.ID), Name: k.Name}, Client: c.ID}, now); err != nil {
+		return err
+	}
+	return t.Withdraw(ctx, k.Subjects...)
 }
 
 // Prune removes proofs, taps and verifications that are over, some of each. It returns

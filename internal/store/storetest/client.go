@@ -20,6 +20,8 @@ func clientCases() []testCase {
 		{name: "clients are listed, counted and found by name", run: clientsAreListed},
 		{name: "a client's name is taken until it is revoked", run: clientNames},
 		{name: "an enrolment code is spent as often as it says", run: enrolmentCodes},
+		{name: "the good enrolment codes of all workspaces are listed", run: allEnrolmentCodes},
+		{name: "a client's own API key is stopped, and no other", run: ownAPIKeys},
 		{name: "a proof is spent once, whoever asks at once", run: proofsOnce},
 		{name: "a client stands while all that it depends on does", run: clientStanding},
 		{name: "a ticket tells what is true now", run: tickets},
@@ -224,6 +226,81 @@ func enrolmentCodes(t *testing.T, d Database) {
 		}
 		return err
 	})
+}
+
+func allEnrolmentCodes(t *testing.T, d Database) {
+	w, other, suspended := Workspace(t, d.Store), Workspace(t, d.Store), Workspace(t, d.Store)
+	code := func(w id.Workspace, left int, ends time.Duration) client.Code {
+		c := client.Code{
+			ID: id.New[id.KindEnrolmentCode](Start()), Workspace: w, Uses: 2, Left: left, CreatedBy: "Ada", CreatedAt: Start(), ExpiresAt: Start().Add(ends),
+		}
+		c.Digest = []byte("digest of " + string(c.ID))
+		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.InsertEnrolmentCode(ctx, c) })
+		return c
+	}
+	last, first := code(w, 2, 2*time.Hour), code(other, 1, time.Hour)
+	code(w, 0, time.Hour)           // spent
+	code(w, 2, time.Minute)         // over by then
+	code(suspended, 2, 3*time.Hour) // of who may not
+	Write(t, d.Store, func(ctx context.Context, tx *store.Tx) error { return tx.SuspendWorkspace(ctx, suspended, Start()) })
+	listed := func(limit int) (out []client.Code) {
+		Read(t, d.Store, func(ctx context.Context, tx *store.Tx) error {
+			all, err := tx.ListAllEnrolmentCodes(ctx, Start().Add(time.Minute), limit)
+			for _, c := range all { // other cases leave theirs
+				if c.Workspace == w || c.Workspace == other || c.Workspace == suspended {
+					out = append(out, c)
+				}
+			}
+			return err
+		})
+		return out
+	}
+	same(t, "the list of all enrolment codes", listed(10_000), []client.Code{first, last})
+	if n := len(listed(0)); n != 0 {
+		t.Errorf("%d codes are listed, want the limit kept", n)
+	}
+}
+
+func ownAPIKeys(t *testing.T, d Database) {
+	w, other := Workspace(t, d.Store), Workspace(t, d.Store)
+	c, shared := newClient(w, "Front desk"), Client(t, d, w, "Back office")
+	own := APIKey(t, d.Store, w).APIKey
+	Exec(t, d, `UPDATE apikey SET type = 'clients', created_by_type = 'client', created_by_id = $2 WHERE id = $1`, string(own), string(c.ID))
+	// One that says that a client made it, but is of somebody else's doing.
+	Exec(t, d, `UPDATE apikey SET created_by_id = $2 WHERE id = $1`, string(shared.APIKey), string(c.ID))
+	stop := func(w id.Workspace, c id.Client) (k client.OwnKey, stopped bool) {
+		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
+			k, stopped, err = tx.StopOwnAPIKey(ctx, w, c, Start())
+			return err
+		})
+		return k, stopped
+	}
+	enrols := func(k id.APIKey) (may bool) {
+		Read(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
+			may, err = tx.APIKeyEnrols(ctx, w, k)
+			return err
+		})
+		return may
+	}
+	if enrols(own) || !enrols(shared.APIKey) {
+		t.Error("a client's own key enrols others, or a shared one does not")
+	}
+	if _, stopped := stop(other, c.ID); stopped {
+		t.Error("another workspace stops the key")
+	}
+	if _, stopped := stop(w, shared.Client); stopped {
+		t.Error("a key is stopped with a client that has none of its own")
+	}
+	k, stopped := stop(w, c.ID)
+	if !stopped || k.ID != own || k.Name == "" || len(k.Subjects) != 1 {
+		t.Errorf("StopOwnAPIKey() = %+v, %v", k, stopped)
+	}
+	if _, again := stop(w, c.ID); again {
+		t.Error("the key is stopped twice")
+	}
+	if n := Count(t, d, `SELECT COUNT(*) FROM apikey WHERE workspace = $1 AND disabled_at <> 0`, string(w)); n != 1 {
+		t.Errorf("%d keys are disabled, want one", n)
+	}
 }
 
 func proofsOnce(t *testing.T, d Database) {

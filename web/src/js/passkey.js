@@ -47,19 +47,17 @@ async function run(form) {
   else location.assign(to)
 }
 
-/** What Keyhold's browser extension answers Keyhold's own pages with (extension/worker.js). */
-const aside = 'Keyhold steps aside for its own pages: ask again.'
-
 /**
- * Asks the authenticator; once more if it was the extension that heard it, which steps aside
- * then: the passkeys of Keyhold itself are in the browser, or on a key that is plugged in.
+ * Asks the authenticator; once more if it was Keyhold's browser extension that heard it: it
+ * steps aside then, which ends the request, and the passkeys of Keyhold itself are in the browser
+ * or on a key that is plugged in. Nothing else aborts here.
  * @param {() => Promise<Credential | null>} ask
  */
 async function unlessAside(ask) {
   try {
     return await ask()
   } catch (error) {
-    if (!(error instanceof DOMException) || error.message !== aside) throw error
+    if (!(error instanceof DOMException) || error.name !== 'AbortError') throw error
     return await ask()
   }
 }
