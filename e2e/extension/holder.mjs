@@ -129,8 +129,9 @@ export class Prompt {
     return this.page.locator('#site').innerText()
   }
 
-  cancel() {
-    return this.page.locator('#cancel').click()
+  /** Presses Cancel, with which the window goes. */
+  async cancel() {
+    await this.page.locator('#cancel').click().catch((error) => { if (!this.page.isClosed()) throw error })
   }
 }
 
