@@ -292,8 +292,8 @@ test('what the website aborts closes the window', async () => {
   await page.close()
 })
 
-// Chromium tells the extension of no page that goes (onRequestCanceled comes of an AbortController alone).
-test('a page that goes takes its window along', { todo: 'the extension is to watch the asking page itself' }, async () => {
+// Chromium does not tell the extension of pages that go: onRequestCanceled comes of an AbortController alone.
+test('a page that goes takes its window along', async () => {
   const site = website('gone')
   const page = await visit(site)
   const prompt = await promptFor(page, 'create', await creation(site))
