@@ -66,6 +66,10 @@ export const accepted = [
     why: 'A signature over no challenge is good for ever. Whoever sends none has made a mistake, and hears it.',
   },
   {
+    what: 'outcome', browser: 'NotAllowedError', ours: 'a credential', shapes: ['create: a timeout of one millisecond'],
+    why: 'The virtual authenticator takes the website at its word. Chromium gives people three minutes at least, which is also what it tells the extension.',
+  },
+  {
     what: 'outcome', browser: 'still waiting', ours: 'a credential', shapes: ['get: allowed, transports internal only'],
     why: "Transports are hints that the website kept of another time. Chromium does not look for such a credential on a plugged key; Keyhold looks by the credential's id alone.",
   },

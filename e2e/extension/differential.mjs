@@ -69,7 +69,7 @@ async function putAll(context, one) {
 
 /**
  * Asks Chromium's own: a security key that verifies its holder by itself, and is touched at
- * once. Where the website aborts it is not touched, or what comes first would be chance.
+ * once, or not at all.
  * @type {Parameters<typeof putAll>[2]}
  */
 async function askVirtualKey(page, shape, place) {
@@ -82,8 +82,7 @@ async function askVirtualKey(page, shape, place) {
     },
   })
   try {
-    const untouched = shape.abort !== undefined && shape.abort !== 'after'
-    return await put(page, shape, place, async () => untouched && await cdp.send('WebAuthn.setAutomaticPresenceSimulation', { authenticatorId, enabled: false }))
+    return await put(page, shape, place, async () => shape.untouched && await cdp.send('WebAuthn.setAutomaticPresenceSimulation', { authenticatorId, enabled: false }))
   } finally {
     await cdp.send('WebAuthn.disable')
     await cdp.detach()
@@ -122,10 +121,9 @@ const cell = (/** @type {string} */ text) => text.replaceAll('|', '\\|')
 const code = (/** @type {string} */ text) => (text === 'absent' ? '—' : `\`${cell(text)}\``)
 
 /** Writes the table as docs/extension-differences.md has it. */
-function render(/** @type {Difference[]} */ differences) {
+function render() {
   const rows = accepted.map((one) => {
-    const seen = new Set(differences.filter((d) => argued(d) === one).map((d) => d.shape))
-    const where = one.shapes ? one.shapes.join('; ') : `all ${seen.size} where it shows`
+    const where = one.shapes ? one.shapes.join('; ') : 'all'
     return `| ${cell(where)} | ${one.what} | ${code(one.browser)} | ${code(one.ours)} | ${cell(one.why)} |`
   })
   return `# Where the extension differs from a security key that is plugged in
@@ -181,7 +179,7 @@ try {
   if (process.argv.includes('--show')) for (const d of differences) console.log(`${argued(d) ? 'argued    ' : 'NOT ARGUED'} ${d.shape}: ${d.what}: ${d.browser} → ${d.ours}`)
   const complaints = only ? differences.filter((d) => !argued(d)).map((d) => JSON.stringify(d)) : judge(differences)
   const page = new URL('../../docs/extension-differences.md', import.meta.url)
-  const rendered = render(differences)
+  const rendered = render()
   if (process.argv.includes('--write')) await writeFile(page, rendered)
   else if (!only && await readFile(page, 'utf8').catch(() => '') !== rendered) complaints.push('docs/extension-differences.md is not what the table says: run e2e/extension/run.sh --write')
   for (const complaint of complaints) console.error(complaint)

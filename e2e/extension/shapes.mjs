@@ -11,11 +11,12 @@ import { createHash } from 'node:crypto'
 /**
  * One request. at is the page (https://www.<rpID>/ if there is none), frame asks in the
  * frame of the page; accounts is how many are registered first; patience, in milliseconds,
- * is given where one of the two is known to wait for ever.
+ * is given where one of the two is known to wait for ever; untouched leaves Chromium's key
+ * alone where it would be chance what comes first.
  * @typedef {{
  *   name: string, call: 'create' | 'get' | 'isUVPAA' | 'isConditional' | 'capabilities', rpID?: string,
  *   options?: (place: Place) => object, at?: (place: Place) => string, frame?: boolean, accounts?: number,
- *   mediation?: string, abort?: string, press?: false, unfocused?: true, patience?: number,
+ *   mediation?: string, abort?: string, press?: false, unfocused?: true, untouched?: true, patience?: number,
  * }} Shape
  */
 
@@ -160,7 +161,7 @@ const edges = [
   create('a challenge of one byte', { challenge: b64('x') }),
   create('a challenge of 1,024 bytes', { challenge: b64(Buffer.alloc(1024, 3)) }),
   create('no timeout', { timeout: undefined }),
-  create('a timeout of one millisecond', { timeout: 1 }),
+  create('a timeout of one millisecond', { timeout: 1 }, { untouched: true }),
   get('an empty challenge', { challenge: '' }),
   get('a challenge of 1,024 bytes', { challenge: b64(Buffer.alloc(1024, 3)) }),
 ]
@@ -189,11 +190,11 @@ const signIns = [
 // constant: how and from where it is asked
 const ways = [
   create('aborted before', {}, { abort: 'before' }),
-  create('aborted at once', {}, { abort: 'at once' }),
-  create('aborted with a reason', {}, { abort: 'with a reason' }),
+  create('aborted at once', {}, { abort: 'at once', untouched: true }),
+  create('aborted with a reason', {}, { abort: 'with a reason', untouched: true }),
   create('aborted when it is over', {}, { abort: 'after' }),
   get('aborted before', {}, { abort: 'before' }),
-  get('aborted at once', {}, { abort: 'at once' }),
+  get('aborted at once', {}, { abort: 'at once', untouched: true }),
   create('conditional', {}, { mediation: 'conditional', patience: 2000 }),
   get('conditional', {}, { mediation: 'conditional' }),
   get('silent', {}, { mediation: 'silent' }),
