@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make check: everything that is checked, on a machine with Go and Node. It
-# installs the Debian packages chromium, postgresql, fido2-tools and python3-fido2 if
+# installs the Debian packages chromium, postgresql, openssl, fido2-tools and python3-fido2 if
 # they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,7 @@ missing=()
 need chromium chromium
 need '/usr/lib/postgresql/*/bin/postgres' postgresql
 need fido2-cred fido2-tools
+need openssl openssl
 need '/usr/lib/python3/dist-packages/fido2/server.py' python3-fido2
 if [ ${#missing[@]} -gt 0 ]; then
 	step "installing Debian packages: ${missing[*]}"
@@ -68,5 +69,10 @@ e2e/judges/run.sh
 step "browser journey: npm packages of e2e/browser, then Chromium"
 make -s build
 (cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund --silent && node --test --test-concurrency=1)
+
+step "the browser extension: how it is packed, then judges in Chromium: npm packages of e2e/extension"
+make -s extension
+go -C tools test -count=1 ./extension
+e2e/extension/run.sh
 
 step "everything passed"

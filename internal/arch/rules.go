@@ -20,6 +20,7 @@ const (
 	ringBase      ring = "base"
 	ringArch      ring = "arch"
 	ringE2E       ring = "e2e"
+	ringTool      ring = "tool"
 )
 
 // mayImport says which rings a ring's packages may import. A ring that does not
@@ -43,6 +44,7 @@ var mayImport = map[ring][]ring{
 	ringBase:      {ringBase},
 	ringArch:      {},
 	ringE2E:       {ringBase},
+	ringTool:      {},
 }
 
 // listed says which folders may hold Go code, and in which ring they are. A new
@@ -127,6 +129,8 @@ var listed = map[string]ring{
 
 	"internal/arch": ringArch,
 	"e2e":           ringE2E,
+
+	"tools/extension": ringTool,
 }
 
 // allowedModules says where a third-party module may be imported. What is not
