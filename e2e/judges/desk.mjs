@@ -51,8 +51,14 @@ function serve(environment) {
 }
 
 /**
+ * Where the server of a desk is, and what opens it: an administrator's token, the
+ * workstations' token, and the id of the person with the cards.
+ * @typedef {{ url: string, token: string, clientsToken: string, user: string }} Desk
+ */
+
+/**
  * Sets a desk up, hands its environment to the work, and clears it away afterwards.
- * @param {(environment: Record<string, string>) => Promise<void>} work
+ * @param {(environment: Record<string, string>, desk: Desk) => Promise<void>} work
  */
 export async function atDesk(work) {
   const folder = await mkdtemp(join(tmpdir(), 'keyhold-judges-'))
@@ -90,7 +96,7 @@ export async function atDesk(work) {
     const [client] = (await rest('GET', '/clients?state=pending')).data
     await rest('POST', `/clients/${client.id}/approve`)
     await rest('PATCH', `/clients/${client.id}`, { pinless_allowed: true })
-    await work(desk)
+    await work(desk, { url, token: admin.token, clientsToken: clients.token, user: user.id })
   } finally {
     await serving?.stop()
     await rm(folder, { recursive: true, force: true })
