@@ -70,5 +70,5 @@ migration: ## begin a migration in both engines: make migration NAME=create_poli
 	tools/new-migration.sh "$(NAME)"
 
 clean: ## remove what was built
-	rm -rf bin web/node_modules e2e/browser/node_modules e2e/judges/node_modules
+	rm -rf bin web/node_modules e2e/browser/node_modules e2e/judges/node_modules e2e/extension/node_modules
 	find internal/edge/kit/assets/dist -type f ! -name placeholder.txt -delete

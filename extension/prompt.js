@@ -68,7 +68,7 @@ async function attempt(at, work) {
     if (error instanceof Unreachable) await noteAnswer(false)
     // Whatever is wrong with this workstation shows in the icon from now on.
     if (error instanceof Refused && (error.status === 401 || error.code.startsWith('client_'))) chrome.runtime.sendMessage({ act: 'ask' }).catch(() => { /* it asks by itself later */ })
-    const word = explain(error, at)
+    const word = explain(error, at, request.kind)
     if (word.to === 'change') return show('new')
     say(word.text)
     if (error instanceof Refused && error.error) verdict = { name: error.error, message: word.text }
@@ -105,7 +105,7 @@ function begin() {
 /** @param {string} operation */
 async function tapped(operation) {
   const s = await connection()
-  const about = operation === 'pin_change' ? {} : { origin: request.origin, cross_origin: request.cross, rp_id: wantedRPID(), options_hash: await optionsHash(request.options) }
+  const about = operation === 'pin_change' ? {} : { origin: request.origin, cross_origin: request.cross, ...(request.cross ? { top_origin: request.top } : {}), rp_id: wantedRPID(), options_hash: await optionsHash(request.options) }
   const answer = await s.ask('POST', '/taps', { card: { type: 'uid', number: held.number, source: held.source }, operation, ...about })
   await noteAnswer(true)
   return { ...answer, s }
@@ -134,22 +134,27 @@ part('card-form').addEventListener('submit', (event) => {
     const t = await tapped(request.kind)
     held.tap = t.tap
     if (t.needs === 'pin') show('pin')
-    else if (t.needs === 'none') {
-      consentAsked = performance.now()
-      show('consent')
-    }
+    else if (t.needs === 'none') askConsent()
     else throw new Error('an unknown need: ' + t.needs)
   })
 })
 
 /** Some readers send Enter twice: what comes this soon after the tap is no press of a person, in milliseconds. */
 const tooSoon = 600
-let consentAsked = 0
+
+/** Asks for the press that agrees, where no PIN does. */
+function askConsent() {
+  go.disabled = true
+  show('consent')
+  setTimeout(() => {
+    go.disabled = false
+    go.focus()
+  }, tooSoon)
+}
 
 part('consent-form').addEventListener('submit', (event) => {
   event.preventDefault()
-  if (performance.now() - consentAsked < tooSoon) return
-  attempt('tap', sign)
+  if (!go.disabled) attempt('tap', sign)
 })
 
 part('pin-form').addEventListener('submit', (event) => {

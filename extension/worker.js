@@ -51,30 +51,57 @@ async function begin(kind, r) {
     return settle()
   }
   const time = typeof options.timeout === 'number' && options.timeout > 0 ? Math.min(options.timeout, longestTime) : usualTime
-  const request = { id: r.requestId, kind, options, origin: caller.origin, cross: !caller.sameOriginWithAncestors, until: Date.now() + time, window: 0 }
+  const cross = !caller.sameOriginWithAncestors
+  const page = await find({ kind, origin: caller.origin, cross })
+  const request = {
+    id: r.requestId, kind, options, origin: caller.origin, cross, top: cross ? page?.top ?? '' : '',
+    until: Date.now() + time, window: 0, tab: page?.tab ?? 0, document: page?.document ?? '',
+  }
   await keepRequest(request)
   await chrome.alarms.create('request:' + r.requestId, { when: request.until })
   // A page that nobody touched opens no window: the toolbar says that it asks, and a click there
   // is the person's word.
-  if (await touched(request)) await open(request)
+  if (page?.touched) await open(request)
   else await settle()
 }
 
 /**
- * Says whether a person clicked or typed in the asking page just now, by the browser's own
- * measure, which pages cannot feed.
- * @param {import('./lib/store.js').Request} r
+ * Finds the page or frame that asks, which the browser does not name, by its origin: where a
+ * person clicked or typed just now if there is one, by the browser's own measure, which pages
+ * cannot feed. A foreign frame that registers has used the touch up: Chromium asks for one and
+ * takes it away before the request comes here.
+ * @param {{ origin: string, cross: boolean, kind: 'create' | 'get' }} r
  */
-async function touched(r) {
-  const tabs = (await chrome.tabs.query({ active: true })).filter((t) => r.cross || originOf(t.url) === r.origin)
-  for (const tab of tabs) {
+async function find(r) {
+  const pages = []
+  for (const tab of await chrome.tabs.query(r.cross ? { active: true } : {})) {
+    if (!r.cross && originOf(tab.url) !== r.origin) continue
     const frames = await chrome.scripting.executeScript({
       target: { tabId: /** @type {number} */ (tab.id), allFrames: true },
       func: () => ({ origin: location.origin, active: navigator.userActivation.isActive }),
     }).catch(() => [])
-    if (frames.some((f) => f.result?.origin === r.origin && f.result.active)) return true
+    for (const f of frames) {
+      if (f.result?.origin !== r.origin || (r.cross && f.frameId === 0)) continue
+      const touched = tab.active && (f.result.active || (r.cross && r.kind === 'create'))
+      pages.push({ tab: /** @type {number} */ (tab.id), document: f.documentId, top: originOf(tab.url), touched })
+    }
   }
-  return false
+  return pages.find((p) => p.touched) ?? pages[0]
+}
+
+// The browser does not say that a page that asks has gone, so that it is looked after here.
+chrome.tabs.onRemoved.addListener((tab) => leave(tab))
+chrome.tabs.onUpdated.addListener((tab, change) => { if (change.status) return leave(tab) })
+
+/** Ends the requests of a tab whose page is there no more. @param {number} tab */
+async function leave(tab) {
+  for (const r of await allRequests()) {
+    if (r.tab !== tab) continue
+    const [there] = await chrome.scripting.executeScript({ target: { tabId: tab, documentIds: [r.document] }, func: () => true }).catch(() => [])
+    if (there) continue
+    await refuse(r.kind, r.id, 'NotAllowedError', 'The page has gone.')
+    await end(r.id)
+  }
 }
 
 /** Opens the window of a request. @param {import('./lib/store.js').Request} r */

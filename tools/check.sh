@@ -54,13 +54,13 @@ step "go test, with both engines"
 # -count=1: the cache does not know the binary that the stories are told of.
 go test -count=1 -timeout 20m ./...
 
-step "the door's controller, by 20,000 random schedules (some five minutes on two cores)"
+step "the door's controller, by 20,000 random schedules: begins now, beside what waits for browsers"
 memory=$work # what a door writes, it writes through to the disk: in memory that is fast
-if [ -w /dev/shm ]; then
-	memory=$(mktemp -d /dev/shm/keyhold-check-XXXXXX)
-	trap 'tools/postgres.sh stop "$work/postgres" >/dev/null 2>&1 || true; rm -rf "$work" "$memory"' EXIT
-fi
-KEYHOLD_SCHEDULES=20000 KEYHOLD_SCHEDULE_FIRST=1 TMPDIR=$memory GOTMPDIR=$work go test -count=1 -timeout 60m -run '^TestModel' ./internal/door
+if [ -w /dev/shm ]; then memory=$(mktemp -d /dev/shm/keyhold-check-XXXXXX); fi
+go test -c -o "$work/door.test" ./internal/door
+(cd internal/door && KEYHOLD_SCHEDULES=20000 KEYHOLD_SCHEDULE_FIRST=1 TMPDIR=$memory exec nice -n 19 "$work/door.test" -test.run '^TestModel' -test.timeout 60m) >"$work/door.log" 2>&1 &
+door=$!
+trap 'kill "$door" 2>/dev/null || true; tools/postgres.sh stop "$work/postgres" >/dev/null 2>&1 || true; rm -rf "$work" "$memory"' EXIT
 
 step "judges that are not ours: npm packages of e2e/judges, then what they find"
 make -s build
@@ -74,5 +74,9 @@ step "the browser extension: how it is packed, then judges in Chromium: npm pack
 make -s extension
 go -C tools test -count=1 ./extension
 e2e/extension/run.sh
+
+step "the door's controller: the end of its 20,000 schedules"
+wait "$door" || { cat "$work/door.log"; exit 1; }
+tail -n 3 "$work/door.log"
 
 step "everything passed"

@@ -7,7 +7,7 @@
  * @typedef {{ id: string, name: string, state: 'pending' | 'approved' | 'revoked' }} Client
  * @typedef {{ server: string, token: string, client: Client | null }} Enrolment
  * @typedef {{ server: string, token: string, code: string, name: string }} Policy
- * @typedef {{ id: number, kind: 'create' | 'get', options: any, origin: string, cross: boolean, until: number, window: number }} Request
+ * @typedef {{ id: number, kind: 'create' | 'get', options: any, origin: string, cross: boolean, until: number, window: number, tab: number, document: string, top: string }} Request
  */
 
 /**

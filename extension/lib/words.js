@@ -42,9 +42,10 @@ function clock(until) {
  * Says what an error means for the person.
  * @param {unknown} error
  * @param {'tap' | 'pin' | 'new'} at the step at which it came
+ * @param {'create' | 'get'} kind what the website asked for
  * @returns {Word}
  */
-export function explain(error, at) {
+export function explain(error, at, kind) {
   if (error instanceof Unreachable) return { text: 'The Keyhold server gives no answer. Is the network there? Try again, or use another key.', to: 'again' }
   if (!(error instanceof Refused)) return { text: 'Something went wrong in the extension. Try again.', to: 'again' }
   if (error.code === 'pin_invalid' && at !== 'tap') {
@@ -60,6 +61,9 @@ export function explain(error, at) {
     const field = error.fields[0]
     if (at === 'tap') return { text: 'This is not the number of a card. Tap the badge again; if it happens again, tell your administrator that this reader writes numbers in another form.', to: 'tap' }
     return { text: field?.message ? `The PIN ${field.message}.` : error.message, to: at }
+  }
+  if (error.code === 'not_allowed_error' && kind === 'create') {
+    return { text: 'The website asks for another kind of key, or your organisation does not allow yours here.', to: 'over' }
   }
   if (error.status >= 500) return { text: 'Keyhold has a problem of its own at this moment. Try again.', to: 'again' }
   return words[error.code] ?? { text: error.message, to: at === 'new' ? 'new' : 'tap' }
