@@ -181,7 +181,10 @@ chrome.alarms.onAlarm.addListener(async ({ name }) => {
 chrome.tabs.onActivated.addListener(() => lookAround())
 chrome.tabs.onUpdated.addListener((_, change) => { if (change.url || change.status) return lookAround() })
 chrome.windows.onFocusChanged.addListener(() => lookAround())
-chrome.storage.managed.onChanged.addListener(() => enrolByPolicy())
+chrome.storage.managed.onChanged.addListener(async () => {
+  await forget('policy')
+  await enrolByPolicy()
+})
 chrome.storage.local.onChanged.addListener(() => settle())
 
 /**

@@ -166,6 +166,13 @@ test('it is enrolled, waits, and is ready once it is approved in the panel', asy
   await options.locator('#check').click()
   await is(options, 'state', 'ready')
   await look(options, 'options-ready')
+  // Whoever tries to enrol it anew with something wrong loses nothing: what follows goes on as it is.
+  await options.locator('#leave').click()
+  await options.locator('#token').fill('kh_client_000000000000_' + '0'.repeat(38))
+  await options.locator('#enrol').click()
+  await options.getByText('does not know this Clients key').waitFor()
+  await options.reload()
+  await is(options, 'state', 'ready')
 })
 
 test('a badge registers at the shop and signs in there', async () => {
@@ -294,6 +301,63 @@ test('failures are said in plain words: wrong PIN, pause, unknown card, no card 
   await window.getByText(/this key rests until/).waitFor()
   await last(window, '#cancel')
   await shop.locator('#message[data-error=NotAllowedError]').waitFor()
+})
+
+test('who was given a PIN chooses another one at the first use', async () => {
+  const user = await call('POST', '/users', { email: 'cora@harbour.example', first_name: 'Cora' })
+  const number = '04C0A1C0A1C080'
+  await call('POST', `/users/${user.id}/security-keys`, {
+    kind: 'contactless_card', name: 'Badge', activation: 'now', card: { type: 'uid', number }, verification: 'pin', pin: '904417', pin_delivery: 'response', must_change: true,
+  })
+  await shop.locator('#name').fill('cora')
+  let window = await press('#register')
+  await tap(window, number)
+  await is(window, 'step', 'pin')
+  await window.locator('#pin').fill('904417')
+  await window.locator('#go').click()
+  await is(window, 'step', 'new')
+  await lookAtPrompt(window, 'prompt-new-pin')
+  const choose = async (one, two) => {
+    await is(window, 'step', 'new')
+    await window.locator('#new').fill(one)
+    await window.locator('#new-again').fill(two)
+    await window.locator('#go').click()
+  }
+  await choose('731905', '731906')
+  await window.getByText('The two new PINs are not the same.').waitFor()
+  await choose('1', '1')
+  await window.getByText('The PIN is too short').waitFor()
+  await lookAtPrompt(window, 'prompt-new-pin-refused')
+  await is(window, 'step', 'new')
+  await window.locator('#new').fill('731905')
+  await window.locator('#new-again').fill('731905')
+  await last(window, '#go')
+  await signedIn('cora')
+  await signOut()
+  window = await press('#sign-in')
+  await tap(window, number)
+  await prove(window, '731905')
+  await signedIn('cora')
+  await signOut()
+})
+
+test('a card without a PIN takes a press, where that is allowed', async () => {
+  await call('PATCH', '/workspace/security-keys', { pinless: true })
+  const client = (await call('GET', '/clients?state=approved')).data.find((c) => c.name === 'Front desk')
+  await call('PATCH', `/clients/${client.id}`, { pinless_allowed: true })
+  const user = await call('POST', '/users', { email: 'dan@harbour.example', first_name: 'Dan' })
+  await call('POST', `/users/${user.id}/security-keys`, { kind: 'contactless_card', name: 'Visitor', activation: 'now', card: { type: 'uid', number: '04DA0000000001' }, verification: 'pinless' })
+  await shop.locator('#name').fill('dan')
+  const window = await press('#register')
+  await tap(window, '04:da:00:00:00:00:01')
+  await is(window, 'step', 'consent')
+  assert.equal(await window.locator('#go').isDisabled(), true, "a reader's second Enter would agree")
+  await window.locator('#go:enabled').waitFor()
+  await lookAtPrompt(window, 'prompt-consent')
+  await last(window, '#go')
+  await signedIn('dan')
+  assert.equal(await shop.locator('#how').getAttribute('data-uv'), '0')
+  await signOut()
 })
 
 test("Keyhold's own passkeys reach the browser in the same profile", async () => {

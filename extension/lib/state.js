@@ -1,7 +1,7 @@
 // @ts-check
 // Whether the extension answers for security keys in this browser, and why not. One place
 // decides (settle), whatever happened; icon, popup and options page show what it decided.
-import { allRequests, dropRequest, enrolment, findKeys, forget, keepEnrolment, makeKeys, policy, recall, remember } from './store.js'
+import { allRequests, dropRequest, enrolment, findKeys, forget, keepEnrolment, keepKeys, makeKeys, policy, recall, remember } from './store.js'
 import { Refused, Server, Unreachable } from './server.js'
 
 /**
@@ -167,26 +167,47 @@ export async function ask() {
 }
 
 /**
- * Enrols this profile with a fresh key pair, in the place of what it was enrolled as.
+ * Enrols this profile with a fresh key pair, in the place of what it was enrolled as. If that
+ * is refused, it stays what it was.
  * @param {{ server: string, token: string, code: string, name: string }} with_
  */
 export async function enrol(with_) {
-  const s = new Server(with_.server, with_.token, await makeKeys())
-  const client = await s.enrol({ name: with_.name, code: with_.code })
+  const pair = await makeKeys()
+  const client = await new Server(with_.server, with_.token, pair).enrol({ name: with_.name, code: with_.code })
+  await keepKeys(pair)
   await keepEnrolment({ server: with_.server, token: client.token ?? with_.token, client: { id: client.id, name: client.name, state: client.state } })
   await remember('unreachable', false)
   await lookAround()
   await settle()
 }
 
-/** Enrols by the organisation's policy, once. Errors stay inside: it is tried again later. */
+/** How long a refused enrolment by policy is not tried again, in milliseconds: it doubles from the first to the last. */
+const firstRest = 60_000
+const lastRest = 6 * 60 * 60_000
+
+/**
+ * Enrols by the organisation's policy, once: who was revoked stays so. A token that changed in
+ * the policy is taken over. Errors stay inside: it is tried again, less and less often, since a
+ * whole organisation may have a code that is over.
+ */
 export async function enrolByPolicy() {
   const p = await policy()
   const e = await enrolment()
-  if (!p.server || !(p.token || p.code) || (e && e.server === p.server && (!p.token || e.token === p.token))) return
+  if (!p.server || !(p.token || p.code)) return
+  if (e && e.server === p.server) {
+    if (p.token && e.token !== p.token) {
+      await keepEnrolment({ ...e, token: p.token })
+      await ask()
+    }
+    return
+  }
+  const { next, rest } = await recall('policy', { next: 0, rest: firstRest })
+  if (Date.now() < next) return
   try {
     await enrol({ ...p, name: p.name || madeUpName() })
+    await forget('policy')
   } catch (error) {
+    await remember('policy', { next: Date.now() + rest, rest: Math.min(2 * rest, lastRest) })
     console.warn('Keyhold: enrolling by policy:', error instanceof Error ? error.message : error)
   }
 }

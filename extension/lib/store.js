@@ -105,12 +105,11 @@ function inKeys(mode, ask) {
 /** @returns {Promise<CryptoKeyPair | null>} */
 export const findKeys = async () => await inKeys('readonly', (s) => s.get('client')) ?? null
 
+/** @returns {Promise<CryptoKeyPair>} */
+export const makeKeys = () => crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify'])
+
 /**
- * Makes the key pair that is enrolled next, in the place of the one before.
- * @returns {Promise<CryptoKeyPair>}
+ * Keeps the key pair that was enrolled, in the place of the one before.
+ * @param {CryptoKeyPair} pair
  */
-export async function makeKeys() {
-  const pair = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify'])
-  await inKeys('readwrite', (s) => s.put(pair, 'client'))
-  return /** @type {CryptoKeyPair} */ (pair)
-}
+export const keepKeys = (pair) => inKeys('readwrite', (s) => s.put(pair, 'client'))
