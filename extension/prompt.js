@@ -89,7 +89,8 @@ async function attempt(at, work) {
       part('retry').textContent = 'Try again'
       show('failed')
     } else {
-      pin.value = ''
+      // The present PIN stays where a new one was not good enough: it is needed once more.
+      for (const input of word.to === 'pin' ? [pin] : [fresh, freshAgain]) input.value = ''
       show(word.to)
     }
   }
