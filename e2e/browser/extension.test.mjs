@@ -208,7 +208,10 @@ test('a page that nobody touched opens no window: the toolbar offers it', async 
     wait()
   }))
   const windows = browser.pages().length
+  const begun = shop.waitForResponse((r) => r.url().includes('sign-in/begin')) // a page asks only while it is in front
   await shop.evaluate(() => { document.getElementById('sign-in')?.click() })
+  await begun
+  await new Promise((resolve) => setTimeout(resolve, 1000))
   const popup = await browser.newPage()
   await popup.goto(`chrome-extension://${id}/popup.html`)
   await popup.locator('button[data-request]').waitFor()
