@@ -81,7 +81,7 @@ async function attempt(at, work) {
       part('retry').textContent = 'Tap again'
       await answer({ error: verdict })
       show('failed')
-      part('retry').hidden = part('another').hidden = true
+      part('retry').hidden = true
       part('cancel').textContent = 'Close'
       part('cancel').focus()
     } else if (word.to === 'again') {

@@ -147,11 +147,10 @@ func (t *Tx) APIKeyEnrols(ctx context.Context, w id.Workspace, k id.APIKey) (boo
 }
 
 // StopOwnAPIKey satisfies client.Tx.
-func (t *Tx) StopOwnAPIKey(ctx context.Context, w id.Workspace, c id.Client, now time.Time) (client.OwnKey, bool, error) {
+func (t *Tx) StopOwnAPIKey(ctx context.Context, w id.Workspace, c id.Client, own id.APIKey, now time.Time) (client.OwnKey, bool, error) {
 	k, found, err := find(ctx, t, scanAPIKey, `
 		SELECT `+apikeyColumns+` FROM apikey k LEFT JOIN apikey_use s ON s.key_id = k.id
-		WHERE k.workspace = $1 AND k.created_by_id = $2 AND k.created_by_type = 'client' AND k.disabled_at = 0
-		ORDER BY k.id LIMIT 1`, w, c)
+		WHERE k.workspace = $1 AND k.id = $3 AND k.created_by_id = $2 AND k.created_by_type = 'client' AND k.disabled_at = 0`, w, c, own)
 	if err != nil || !found {
 		return client.OwnKey{}, false, err
 	}

@@ -20,6 +20,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -68,7 +69,7 @@ func run(from, out, keyFile, at string) error {
 		}
 	}
 	fmt.Printf("id       %s\nversion  %s\n", p.id, p.version)
-	for _, name := range slices.Sorted(keysOf(files)) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		path := filepath.Join(out, name)
 		if err := os.WriteFile(path, files[name], 0o644); err != nil {
 			return err
@@ -76,16 +77,6 @@ func run(from, out, keyFile, at string) error {
 		fmt.Printf("wrote    %s (%d bytes)\n", path, len(files[name]))
 	}
 	return nil
-}
-
-func keysOf(m map[string][]byte) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // packed is the extension in one file.
@@ -176,8 +167,8 @@ func readKey(path string) (*rsa.PrivateKey, error) {
 	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
 		return key, nil
 	}
-	any, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	key, ok := any.(*rsa.PrivateKey)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, ok := parsed.(*rsa.PrivateKey)
 	if err != nil || !ok {
 		return nil, fmt.Errorf("%s holds no RSA key", path)
 	}

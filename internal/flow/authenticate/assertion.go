@@ -108,8 +108,9 @@ func (a *assertion) prepare(ctx context.Context) (bool, error) {
 // write spends the tap, if all still is as it was, and writes what a signature leaves behind.
 // It returns false, with nothing done, if the credential is gone.
 func (a *assertion) write(ctx context.Context) (bool, error) {
+	var p *pass
 	err := a.s.gate.Write(ctx, a.by, attemptOf(client.Get), func(ctx context.Context, t Tx, _ auth.Standing, now time.Time) (*fault.Error, error) {
-		p := a.s.begin(t, a.by, client.Get, now)
+		p = a.s.begin(t, a.by, client.Get, now)
 		if a.f != nil || a.chosen.ID == "" { // nothing is signed: the holder chooses, if nothing is in the way
 			return p.turnDown(ctx, a.in, a.options.Hash, a.f)
 		}
@@ -119,6 +120,9 @@ func (a *assertion) write(ctx context.Context) (bool, error) {
 		return nil, p.used(ctx, a.k, a.chosen)
 	})
 	a.s.recent.spent(a.in.Tap)
+	if err == nil {
+		a.s.recent.keepRenewed(p.renewed, p.now)
+	}
 	if errors.Is(err, errGone) {
 		a.s.recent.forget(a.k)
 		return false, nil

@@ -113,6 +113,7 @@ type pass struct {
 	now time.Time
 
 	attempt activity.Attempt
+	renewed string // the digest of the verification whose idle time begins anew; empty for none
 }
 
 func (s *Service) begin(t Tx, by auth.Caller, op client.Operation, now time.Time) *pass {

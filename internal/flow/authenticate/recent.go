@@ -108,19 +108,27 @@ func (r *recent) keepHolding(k client.Ticket) {
 	r.cards[k.SecurityKey] = holdingOf(k)
 }
 
-// renews says whether a use at now begins the idle time of a verification anew, and
-// remembers that it does. Most are used at once after the PIN, and then not again.
+// renews says whether a use at now begins the idle time of a verification anew: not if one
+// did so just before. Most are used at once after the PIN, and then not again.
 func (r *recent) renews(digest string, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if last, ok := r.renewed[digest]; ok && now.Sub(last) < renewAgain && !now.Before(last) {
-		return false
+	last, ok := r.renewed[digest]
+	return !ok || now.Sub(last) >= renewAgain || now.Before(last)
+}
+
+// keepRenewed notes that the idle time of a verification, empty for none, began at now, once
+// that is committed.
+func (r *recent) keepRenewed(digest string, now time.Time) {
+	if digest == "" {
+		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(r.renewed) >= recentMost {
 		clear(r.renewed)
 	}
 	r.renewed[digest] = now
-	return true
 }
 
 // forget drops what is remembered of a tap, and of whom it was for.

@@ -145,6 +145,7 @@ func (p *pass) renew(ctx context.Context, k client.Ticket, digest string) error 
 		return nil
 	}
 	_, err := p.t.UseVerification(ctx, k, digest, p.now)
+	p.renewed = digest
 	return err
 }
 

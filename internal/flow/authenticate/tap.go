@@ -200,7 +200,7 @@ func (s *Service) Verify(ctx context.Context, by auth.Caller, touch id.Touch, pi
 		return nil, t.InsertVerification(ctx, v)
 	})
 	if err == nil {
-		s.recent.renews(digest, s.gate.Clock.Now())
+		s.recent.keepRenewed(digest, s.gate.Clock.Now())
 	}
 	return out, err
 }

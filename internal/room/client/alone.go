@@ -123,16 +123,11 @@ func (a Applicant) mayEnrol(ctx context.Context, n enrolment, c Client) (*fault.
 	if !fresh {
 		return fault.BadProof(), activity.Refuse(ctx, n.t, n.by, n.attempt, "proof_replayed", n.now)
 	}
-	if err := n.t.Latch(ctx, string(c.Workspace)+"/clients"); err != nil {
-		return nil, err
+	_, found, f, err := n.findKnown(ctx, c)
+	if f != nil || err != nil {
+		return f, err
 	}
-	known, found, err := n.t.FindClientByKey(ctx, c.Workspace, c.Thumbprint)
-	switch {
-	case err != nil:
-		return nil, err
-	case found && known.State == Revoked:
-		return n.refuse(ctx, notApproved(Revoked))
-	case found:
+	if found {
 		return n.refuse(ctx, fault.Conflict("client_known", "This program is a client already, with the API key that it began with. To enrol anew it makes another key pair."))
 	}
 	taken, err := n.t.ClientNameTaken(ctx, c.Workspace, c.Name, "")

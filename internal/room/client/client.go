@@ -174,9 +174,10 @@ type Tx interface {
 	// APIKeyEnrols says whether clients may enrol with the key: it was not reported as leaked,
 	// and is not that of one client alone.
 	APIKeyEnrols(ctx context.Context, w id.Workspace, k id.APIKey) (bool, error)
-	// StopOwnAPIKey disables the API key that was made for the client alone; false if it has
-	// none that works. What depends on the key is to be withdrawn.
-	StopOwnAPIKey(ctx context.Context, w id.Workspace, c id.Client, now time.Time) (OwnKey, bool, error)
+	// StopOwnAPIKey disables the API key with which a client enrolled, if it was made for it
+	// alone; false if not, or if it does not work any more. What depends on the key is to be
+	// withdrawn.
+	StopOwnAPIKey(ctx context.Context, w id.Workspace, c id.Client, k id.APIKey, now time.Time) (OwnKey, bool, error)
 }
 
 // OwnKey is an API key that was made for one client alone, as its end is told.

@@ -235,16 +235,11 @@ type enrolment struct {
 }
 
 func (n enrolment) enrol(ctx context.Context, c *Client, code []byte) (*fault.Error, error) {
-	if err := n.t.Latch(ctx, string(c.Workspace)+"/clients"); err != nil {
-		return nil, err
+	known, found, f, err := n.findKnown(ctx, *c)
+	if f != nil || err != nil {
+		return f, err
 	}
-	known, found, err := n.t.FindClientByKey(ctx, c.Workspace, c.Thumbprint)
-	switch {
-	case err != nil:
-		return nil, err
-	case found && known.State == Revoked:
-		return n.refuse(ctx, notApproved(Revoked))
-	case found:
+	if found {
 		*c = known
 		return nil, nil
 	}
@@ -284,6 +279,19 @@ func (n enrolment) enrol(ctx context.Context, c *Client, code []byte) (*fault.Er
 	by := n.by
 	by.Client = c.ID
 	return nil, activity.Append(ctx, n.t, by, activity.Event{Action: actEnrol, Target: c.party(), Detail: detail}, n.now)
+}
+
+// findKnown returns the client that has c's key pair already, and keeps other enrolments out to
+// the end of the transaction. One that was revoked is refused.
+func (n enrolment) findKnown(ctx context.Context, c Client) (known Client, found bool, f *fault.Error, err error) {
+	if err := n.t.Latch(ctx, string(c.Workspace)+"/clients"); err != nil {
+		return Client{}, false, nil, err
+	}
+	known, found, err = n.t.FindClientByKey(ctx, c.Workspace, c.Thumbprint)
+	if err == nil && found && known.State == Revoked {
+		f, err = n.refuse(ctx, notApproved(Revoked))
+	}
+	return known, found, f, err
 }
 
 // spendCode takes a use of an enrolment code and approves the client. Tries are counted

@@ -185,7 +185,7 @@ func (s *Service) Revoke(ctx context.Context, by auth.Caller, c id.Client, ifRev
 
 // stopOwnKey disables the API key that was made for the client alone, if there is one.
 func stopOwnKey(ctx context.Context, t Tx, by auth.Caller, c Client, now time.Time) error {
-	k, stopped, err := t.StopOwnAPIKey(ctx, c.Workspace, c.ID, now)
+	k, stopped, err := t.StopOwnAPIKey(ctx, c.Workspace, c.ID, c.APIKey, now)
 	if err != nil || !stopped {
 		return err
 	}

@@ -268,9 +268,9 @@ func ownAPIKeys(t *testing.T, d Database) {
 	Exec(t, d, `UPDATE apikey SET type = 'clients', created_by_type = 'client', created_by_id = $2 WHERE id = $1`, string(own), string(c.ID))
 	// One that says that a client made it, but is of somebody else's doing.
 	Exec(t, d, `UPDATE apikey SET created_by_id = $2 WHERE id = $1`, string(shared.APIKey), string(c.ID))
-	stop := func(w id.Workspace, c id.Client) (k client.OwnKey, stopped bool) {
+	stop := func(w id.Workspace, c id.Client, key id.APIKey) (k client.OwnKey, stopped bool) {
 		Write(t, d.Store, func(ctx context.Context, tx *store.Tx) (err error) {
-			k, stopped, err = tx.StopOwnAPIKey(ctx, w, c, Start())
+			k, stopped, err = tx.StopOwnAPIKey(ctx, w, c, key, Start())
 			return err
 		})
 		return k, stopped
@@ -285,17 +285,20 @@ func ownAPIKeys(t *testing.T, d Database) {
 	if enrols(own) || !enrols(shared.APIKey) {
 		t.Error("a client's own key enrols others, or a shared one does not")
 	}
-	if _, stopped := stop(other, c.ID); stopped {
+	if _, stopped := stop(other, c.ID, own); stopped {
 		t.Error("another workspace stops the key")
 	}
-	if _, stopped := stop(w, shared.Client); stopped {
-		t.Error("a key is stopped with a client that has none of its own")
+	if _, stopped := stop(w, shared.Client, own); stopped {
+		t.Error("a key is stopped with a client that it is not of")
 	}
-	k, stopped := stop(w, c.ID)
+	if _, stopped := stop(w, c.ID, shared.APIKey); stopped {
+		t.Error("a key is stopped that was not made for a client")
+	}
+	k, stopped := stop(w, c.ID, own)
 	if !stopped || k.ID != own || k.Name == "" || len(k.Subjects) != 1 {
 		t.Errorf("StopOwnAPIKey() = %+v, %v", k, stopped)
 	}
-	if _, again := stop(w, c.ID); again {
+	if _, again := stop(w, c.ID, own); again {
 		t.Error("the key is stopped twice")
 	}
 	if n := Count(t, d, `SELECT COUNT(*) FROM apikey WHERE workspace = $1 AND disabled_at <> 0`, string(w)); n != 1 {
