@@ -153,6 +153,7 @@ chrome.runtime.onMessage.addListener((message, sender, answer) => {
       if (r && r.window === 0) await open(r)
     },
     ask: () => ask(),
+    settle: () => settle(),
   }[/** @type {string} */ (message.act)]
   if (!act) return false
   act().then(() => answer(true), () => answer(false))
@@ -168,6 +169,7 @@ chrome.alarms.onAlarm.addListener(async ({ name }) => {
   }
   if (name === 'aside') return settle()
   await lookAround()
+  await settle()
   await enrolByPolicy()
   const now = await state()
   if (now === 'pending' || now === 'unreachable' || now === 'held' || await recall('minutes', 0) >= 10) {

@@ -41,12 +41,13 @@ export function originOf(url) {
 /** @returns {Promise<State>} */
 export const state = () => recall('state', 'unset')
 
-/** Only one settle runs at a time; whoever asks meanwhile has it run once more. */
+/** Only one settle runs at a time, in the worker; whoever asks meanwhile has it run once more. */
 let running = /** @type {Promise<void> | null} */ (null)
 let again = false
 
-/** Decides anew, and makes it so. */
-export function settle() {
+/** Decides anew, and makes it so. Pages have the worker do it: two at once would undo each other. */
+export async function settle() {
+  if (typeof document === 'object') return void await chrome.runtime.sendMessage({ act: 'settle' })
   again = true
   running ??= (async () => {
     try {
