@@ -122,9 +122,15 @@ test('administrators come, wait, are confirmed and go', async () => {
   await said('The permissions were saved')
   // Asked beside the window: it may be reloading itself just now.
   assert.equal((await window.request.get('/users', { headers: { Accept: 'text/html' } })).status(), 403)
+  // Its stream is refused for a while, as by a proxy whose server is away: it asks again, and is out.
+  await window.route('**/live', (route) => route.fulfill({ status: 502 }))
+  const refused = window.waitForResponse((r) => r.url().endsWith('/live') && r.status() === 502)
+  await window.goto('/account')
+  await refused
   await page.reload()
   await press('End all sessions')
   await said('The sessions were ended')
+  await window.unroute('**/live')
   await window.waitForURL('**/sign-in?*')
 
   // One's own account.

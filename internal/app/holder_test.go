@@ -235,4 +235,10 @@ func TestLive_endsWithTheSession(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "event: ended\ndata: \"unauthenticated\"") {
 		t.Errorf("the stream = %q, %v, want it told that the session ended, and closed", text, err)
 	}
+	for _, path := range []string{"/app/live", "/live"} {
+		got := p.ask("GET", path, nil)
+		if got.status != http.StatusOK || !strings.Contains(got.text, "event: ended\ndata: \"unauthenticated\"") {
+			t.Errorf("GET %s of a page whose session is over = %d %q, want it told that it ended", path, got.status, got.text)
+		}
+	}
 }

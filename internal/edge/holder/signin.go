@@ -330,11 +330,11 @@ func (h *Holder) endSession(w http.ResponseWriter, r *http.Request, v visit) err
 func (h *Holder) live(w http.ResponseWriter, r *http.Request) error {
 	by, err := h.c.Kit.SessionCaller(r)
 	if err != nil {
-		return err
+		return h.c.Kit.LiveEnded(w, err)
 	}
 	account, err := h.c.SignIn.Account(r.Context(), by)
 	if err != nil {
-		return err
+		return h.c.Kit.LiveEnded(w, err)
 	}
 	heard, cancel := h.c.Signals.Subscribe(signal.Of(by.Workspace, signal.User, string(by.User)))
 	defer cancel()

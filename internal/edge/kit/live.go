@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -17,6 +18,12 @@ import (
 type LiveEvent struct {
 	Name string
 	Data any
+}
+
+// text returns the event as it is sent.
+func (e LiveEvent) text() (string, error) {
+	data, err := json.Marshal(e.Data)
+	return fmt.Sprintf("event: %s\ndata: %s\n\n", e.Name, data), err
 }
 
 // How often a stream looks for news, and after how many looks without any it sends a
@@ -70,11 +77,7 @@ func (k *Kit) Live(w http.ResponseWriter, r *http.Request, by auth.Caller, woken
 		http.Error(w, "This connection cannot stream.", http.StatusNotImplemented)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
-	w.WriteHeader(http.StatusOK)
+	liveHead(w)
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()
 	told := k.Clock().Now()
@@ -93,11 +96,11 @@ func (k *Kit) Live(w http.ResponseWriter, r *http.Request, by auth.Caller, woken
 		}
 		text := ""
 		for _, e := range events {
-			data, marshal := json.Marshal(e.Data)
+			one, marshal := e.text()
 			if marshal != nil {
 				return
 			}
-			text += fmt.Sprintf("event: %s\ndata: %s\n\n", e.Name, data)
+			text += one
 		}
 		if text == "" && quiet%liveQuiet == 0 {
 			text = ": still here\n\n"
@@ -122,6 +125,32 @@ func (k *Kit) Live(w http.ResponseWriter, r *http.Request, by auth.Caller, woken
 		case <-woken:
 		}
 	}
+}
+
+// LiveEnded answers a reader whose session is over before its stream began: by the event "ended",
+// since a page that is sent elsewhere instead of having its stream would stay open. Any other error is
+// returned.
+func (k *Kit) LiveEnded(w http.ResponseWriter, err error) error {
+	f, refused := fault.As(err)
+	if !refused {
+		return err
+	}
+	text, err := LiveEvent{Name: "ended", Data: f.Code}.text()
+	if err != nil {
+		return err
+	}
+	liveHead(w)
+	_, _ = io.WriteString(w, text) // who went in the meantime needs no answer
+	return nil
+}
+
+// liveHead begins a stream.
+func liveHead(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
+	w.WriteHeader(http.StatusOK)
 }
 
 // awaitEvery is how often Await looks if it hears nothing.

@@ -23,7 +23,7 @@ type news struct {
 func (p *Panel) live(w http.ResponseWriter, r *http.Request) error {
 	v, err := p.visitor(r)
 	if err != nil {
-		return err
+		return p.c.Kit.LiveEnded(w, err)
 	}
 	known := map[id.Activity]bool{}
 	since := v.now

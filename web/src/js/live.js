@@ -6,7 +6,7 @@ import { toast } from './toast.js'
  * Keeps a page up to date from its event stream (data-kh-stream): what names a kind
  * that changed in data-kh-live is loaded anew, what others did is told, and when the
  * session ends the page is left for data-kh-out at once. While the page is hidden
- * there is no stream; shown again, all of it is loaded anew. What changes by itself at
+ * there is no stream; shown again, or with the server again, all of it is loaded anew. What changes by itself at
  * the moment of its data-kh-turn is loaded anew at that very moment.
  * @param {HTMLElement} body
  */
@@ -14,10 +14,21 @@ export function live(body) {
   /** @type {EventSource | null} */
   let source = null
   let missed = false
+  let again = 0
   const open = () => {
     if (source || document.hidden) return
-    if (missed) refresh(['*'])
+    clearTimeout(again)
     source = new EventSource(body.dataset.khStream ?? '')
+    source.addEventListener('open', () => {
+      if (missed) refresh(['*'])
+      missed = false
+    })
+    source.addEventListener('error', () => {
+      missed = true
+      if (source?.readyState !== EventSource.CLOSED) return // it tries again by itself
+      close() // refused: by a proxy whose server is away, or since too many pages are open
+      again = setTimeout(open, 5000)
+    })
     source.addEventListener('changed', (event) => {
       const { kinds, toast: text } = JSON.parse(event.data)
       refresh(kinds)
@@ -28,13 +39,14 @@ export function live(body) {
       turn()
     })
     source.addEventListener('ended', () => {
-      source?.close()
+      close()
       const to = new URL(body.dataset.khOut ?? '/', location.href)
       to.searchParams.set('next', location.pathname + location.search)
       location.replace(to)
     })
   }
   const close = () => {
+    clearTimeout(again)
     source?.close()
     source = null
     missed = true
