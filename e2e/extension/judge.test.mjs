@@ -420,7 +420,7 @@ test('a page that nobody touched opens no window, and the toolbar says that it a
   const popup = await context.newPage()
   await popup.goto(`chrome-extension://${id}/popup.html`)
   const prompt = await prompted(context, () => popup.locator('#waiting button').click().catch(() => {})) // the popup goes with the click
-  assert.equal(await toolbar(), '')
+  await until(async () => await toolbar() === '')
   assert.equal(await prompt.site(), site.rpID)
   await prompt.answer()
   const got = await late()
