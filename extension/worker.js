@@ -3,7 +3,7 @@
 // gives the answers back. The browser lets it sleep whenever nothing happens, so that nothing
 // is kept here: requests lie in the session's storage (lib/store.js), and their windows do
 // the work (prompt.js).
-import { allRequests, dropRequest, enrolment, findRequest, forget, keepRequest, recall, remember } from './lib/store.js'
+import { allRequests, dropRequest, enrolment, findRequest, forget, keepRequest, placeRequest, recall, remember } from './lib/store.js'
 import { ask, enrolByPolicy, lookAround, originOf, settle, state } from './lib/state.js'
 
 const proxy = chrome.webAuthenticationProxy
@@ -98,7 +98,8 @@ async function leave(tab) {
   for (const r of await allRequests()) {
     if (r.tab !== tab) continue
     const [there] = await chrome.scripting.executeScript({ target: { tabId: tab, documentIds: [r.document] }, func: () => true }).catch(() => [])
-    if (there) continue
+    // Asked for a document that goes just then, Chromium may answer of the one that came in its place.
+    if (there?.documentId === r.document) continue
     await refuse(r.kind, r.id, 'NotAllowedError', 'The page has gone.')
     await end(r.id)
   }
@@ -111,17 +112,16 @@ async function open(r) {
   const window = await chrome.windows.create({ url: `prompt.html?request=${r.id}`, type: 'popup', focused: true, ...size, ...place })
   const window_ = window?.id ?? 0
   // The website may have given up while the window opened, or the person have closed it.
-  if (await findRequest(r.id)) await keepRequest({ ...r, window: window_ })
-  else await chrome.windows.remove(window_).catch(() => { /* it is closed already */ })
+  if (!await placeRequest(r.id, window_)) await chrome.windows.remove(window_).catch(() => { /* it is closed already */ })
   if (!await chrome.windows.get(window_).catch(() => null)) return closed(window_)
+  if (r.tab) await leave(r.tab) // the page may have gone before there was a request to find
   await settle()
 }
 
 /** Forgets a request, and closes its window. @param {number} id */
 async function end(id) {
-  const r = await findRequest(id)
+  const r = await dropRequest(id)
   if (!r) return
-  await dropRequest(id)
   await chrome.alarms.clear('request:' + id)
   if (r.window) await chrome.windows.remove(r.window).catch(() => { /* it is closed already */ })
   await settle()
@@ -136,8 +136,7 @@ chrome.windows.onRemoved.addListener(async (window) => {
 /** @param {number} window */
 async function closed(window) {
   for (const r of await allRequests()) {
-    if (r.window !== window) continue
-    await dropRequest(r.id)
+    if (r.window !== window || !await dropRequest(r.id)) continue
     await chrome.alarms.clear('request:' + r.id)
     await refuse(r.kind, r.id, 'NotAllowedError', 'It was cancelled at the workstation.')
   }

@@ -77,9 +77,9 @@ async function decide() {
     // It ends what was under way, and the websites hear that. A window that says what is wrong
     // with this workstation stays for its reader.
     await chrome.webAuthenticationProxy.detach().catch(() => { /* the browser ended it already */ })
-    for (const r of await allRequests()) {
-      await dropRequest(r.id)
-      if (r.window && (wanted === 'away' || wanted === 'aside')) await chrome.windows.remove(r.window).catch(() => { /* it is closed already */ })
+    for (const { id } of await allRequests()) {
+      const r = await dropRequest(id)
+      if (r?.window && (wanted === 'away' || wanted === 'aside')) await chrome.windows.remove(r.window).catch(() => { /* it is closed already */ })
     }
     await remember('attached', false)
   }

@@ -70,8 +70,29 @@ export const findRequest = (id) => recall(requestName(id), null)
 /** @param {Request} r */
 export const keepRequest = (r) => remember(requestName(r.id), r)
 
-/** @param {number} id */
-export const dropRequest = (id) => forget(requestName(id))
+/** One change of requests at a time: what somebody reads there nobody drops before it is written. */
+const alone = (/** @type {() => Promise<Request | null>} */ change) => navigator.locks.request('requests', change)
+
+/**
+ * Notes the window of a request, and returns the request; null if it was dropped meanwhile.
+ * @param {number} id @param {number} window
+ */
+export const placeRequest = (id, window) => alone(async () => {
+  const r = await findRequest(id)
+  if (!r) return null
+  await keepRequest({ ...r, window })
+  return { ...r, window }
+})
+
+/**
+ * Drops a request, and returns what it was; null to all but the first who drops it.
+ * @param {number} id
+ */
+export const dropRequest = (id) => alone(async () => {
+  const r = await findRequest(id)
+  await forget(requestName(id))
+  return r
+})
 
 /** @returns {Promise<Request[]>} */
 export async function allRequests() {
