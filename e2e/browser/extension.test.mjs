@@ -96,11 +96,21 @@ const is = (window, name, value) => window.waitForFunction(([n, v]) => document.
 async function press(selector) {
   await shop.bringToFront()
   await is(options, 'state', 'ready')
-  const opening = browser.waitForEvent('page', (p) => p.url().includes('prompt.html'))
-  await shop.click(selector)
-  const window = await opening
+  const window = await opened(() => shop.click(selector))
   await is(window, 'step', 'tap')
   return window
+}
+
+/** Waits for the window that opens while something is done: it may be told of before it has its address. */
+async function opened(doing) {
+  const before = browser.pages()
+  await doing()
+  for (let tries = 0; ; tries++) {
+    const window = browser.pages().find((p) => p.url().includes('prompt.html') && !before.includes(p))
+    if (window) return window
+    assert.ok(tries < 300, 'no window opens')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
 }
 
 /** A reader types the number and Enter. */
@@ -226,9 +236,7 @@ test('a page that nobody touched opens no window: the toolbar offers it', async 
   await popup.locator('button[data-request]').waitFor()
   assert.equal(browser.pages().length, windows + 1, 'a window opened by itself')
   await look(popup, 'popup-waiting', 320)
-  const opening = browser.waitForEvent('page', (p) => p.url().includes('prompt.html'))
-  await popup.locator('button[data-request]').click()
-  const window = await opening
+  const window = await opened(() => popup.locator('button[data-request]').click())
   await is(window, 'step', 'tap')
   await last(window, '#cancel')
   await shop.locator('#message[data-error=NotAllowedError]').waitFor()
@@ -516,9 +524,7 @@ test('a server that is out of reach is said', async () => {
   await page.goto('http://other.localhost/')
   await page.evaluate(() => { document.querySelector('button').onclick = () => { navigator.credentials.get({ publicKey: { challenge: new Uint8Array(32) } }).catch(() => {}) } })
   await page.bringToFront()
-  const opening = browser.waitForEvent('page', (p) => p.url().includes('prompt.html'))
-  await page.click('button')
-  const window = await opening
+  const window = await opened(() => page.click('button'))
   await is(window, 'step', 'tap')
   await tap(window, demo.card_number)
   await window.getByText('The Keyhold server gives no answer.').waitFor()

@@ -136,18 +136,19 @@ export class Prompt {
 }
 
 /**
- * Waits for the next window that the extension opens while something is done.
+ * Waits for the next window that the extension opens while something is done. A window may be
+ * told of before it has its address.
  * @param {import('playwright-core').BrowserContext} context
  * @param {() => Promise<unknown>} doing
  */
 export async function prompted(context, doing) {
-  const opened = context.waitForEvent('page', { predicate: async (page) => {
-    await page.waitForLoadState('domcontentloaded').catch(() => {})
-    return isPrompt(page)
-  }, timeout: 10_000 })
-  opened.catch(() => {})
+  const before = context.pages()
   await doing()
-  return new Prompt(await opened)
+  /** @type {import('playwright-core').Page | undefined} */
+  let opened
+  await until(async () => (opened = context.pages().find((page) => isPrompt(page) && !before.includes(page))) !== undefined)
+  await opened?.waitForLoadState('domcontentloaded').catch(() => {})
+  return new Prompt(/** @type {import('playwright-core').Page} */ (opened))
 }
 
 /** Returns the windows that are open. */

@@ -80,7 +80,10 @@ const judgeSignIn = (/** @type {Site} */ site, /** @type {any} */ options, /** @
 /** @typedef {import('playwright-core').Page | import('playwright-core').Frame} At */
 
 /** Begins to ask, and returns the window that opens. */
-const promptFor = (/** @type {At} */ at, /** @type {'create' | 'get'} */ call, /** @type {object} */ options) => prompted(context, () => begin(at, { call, options }))
+const promptFor = (/** @type {At} */ at, /** @type {'create' | 'get'} */ call, /** @type {object} */ options) => prompted(context, () => begin(at, { call, options })).catch(async (error) => {
+  const kept = await options_.evaluate(() => /** @type {any} */ (globalThis).chrome.storage.session.get(null))
+  throw new Error(`${error.message}: no window opens; the toolbar says "${await toolbar()}", the extension keeps ${JSON.stringify(kept)}`, { cause: error })
+})
 
 /** Registers with a card, and returns what the judge found with what it was asked about. */
 async function register(/** @type {Site} */ site, /** @type {At} */ at, more = {}, card = badge, expected = {}) {
