@@ -23,7 +23,7 @@ export const pinlessCard = JUDGES_PINLESS_CARD
  */
 export function tap(what, origin, options, { number = card, pin, account, topOrigin } = {}) {
   const args = ['tap', what, '--card', number, '--origin', origin, '--options', '-']
-  if (account) args.push('--account', account)
+  if (account) args.push(`--account=${account}`) // an id may begin with a dash
   if (topOrigin) args.push('--top-origin', topOrigin)
   const env = pin === undefined ? process.env : { ...process.env, KEYHOLD_PIN: pin }
   return new Promise((resolve, reject) => {
